@@ -1,0 +1,35 @@
+"""The errors that a user can mend. The command line prints them as one sentence and exits with 2."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+
+class SseError(Exception):
+    """Something that the user can mend; the message is one sentence that names the file, row or key."""
+
+
+class MissingExtraError(SseError, ImportError):
+    """An optional part of the package is not installed; the message gives the pip line that brings it."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module} is needed for this: pip install 'stable-static-embedding[{extra}]'")
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import a module of an optional part.
+
+    Args:
+        module: Dotted name, for example ``"bm25s"``.
+        extra: The extra of this distribution that brings it.
+
+    Raises:
+        MissingExtraError: The module is not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise MissingExtraError(module, extra) from error

