@@ -1,4 +1,4 @@
-"""What a measurement was made with: versions, platform, threads and memory."""
+"""What a measurement ran on, for its report: versions, platform, threads. No host or user names, no paths."""
 
 from __future__ import annotations
 
@@ -8,26 +8,40 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-PACKAGES = ("stable-static-embedding", "sentence-transformers", "transformers", "torch", "tokenizers", "numpy")
-
-
-def versions() -> dict[str, Any]:
-    """Versions of Python and of the packages that decide results, the platform and the number of cores."""
-    found: dict[str, Any] = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    found["cores"] = os.cpu_count()
-    return found
+_PACKAGES = (
+    "stable-static-embedding",
+    "numpy",
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "tokenizers",
+    "bm25s",
+    "PyStemmer",
+)
 
 
 def peak_memory_mb() -> float | None:
-    """Largest resident memory of this process so far, MiB, or None where the system does not tell."""
+    """Give the largest resident memory of this process so far, MiB, or None where the system does not tell."""
     try:
         import resource
     except ImportError:  # Windows
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+    return float(peak / (1024 * 1024 if sys.platform == "darwin" else 1024))
+
+
+def describe_environment() -> dict[str, Any]:
+    """Give versions of the installed packages that decide the numbers, Python, platform and thread count."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    torch = sys.modules.get("torch")
+    return {
+        "versions": versions,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "threads": torch.get_num_threads() if torch else os.cpu_count(),
+    }

@@ -45,7 +45,9 @@ def render_card(
         eval_results=_eval_results(results) if results else None,
     )
     template = (resources.files("sse.export") / "card.md.jinja").read_text(encoding="utf-8")
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
     body = environment.from_string(template).render(
         name=name,
         facts=facts,
@@ -87,6 +89,11 @@ def _eval_results(results: Mapping[str, Any]) -> list[EvalResult]:
             metric_value=round(float(metrics[metric]), 4),
         )
         for name, metrics in rows
-        for metric, label in (("ndcg@10", "nDCG@10"), ("mrr@10", "MRR@10"), ("map@100", "MAP@100"), ("recall@10", "Recall@10"))
+        for metric, label in (
+            ("ndcg@10", "nDCG@10"),
+            ("mrr@10", "MRR@10"),
+            ("map@100", "MAP@100"),
+            ("recall@10", "Recall@10"),
+        )
         if metric in metrics
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from sse.modeling import SSE
@@ -31,7 +32,7 @@ def golden(module: SSE) -> dict[str, Any]:
     module.batch_layout = layout
     bounds = [*features["offsets"].tolist(), len(features["input_ids"])]
     vectors = module(dict(features))["sentence_embedding"].detach().tolist()
-    ids = [features["input_ids"][start:end].tolist() for start, end in zip(bounds, bounds[1:], strict=False)]
+    ids = [features["input_ids"][start:end].tolist() for start, end in pairwise(bounds)]
     return {
         "format_version": 1,
         "tolerance": 1e-5,

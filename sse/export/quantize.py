@@ -65,7 +65,11 @@ def quantize(table: Tensor, kind: TableType, dyt: SeparableDyT) -> QuantizedTabl
         group = GROUP if table.shape[1] % GROUP == 0 else table.shape[1]
         candidates = {f"int4, one scale for {group} columns of a row": _int4(table, group)}
     measured = [
-        QuantizedTable({name: tensor.contiguous() for name, tensor in tensors.items()}, layout, _cosine(table, tensors, dyt))
+        QuantizedTable(
+            {name: tensor.contiguous() for name, tensor in tensors.items()},
+            layout,
+            _cosine(table, tensors, dyt),
+        )
         for layout, tensors in candidates.items()
     ]
     return max(measured, key=lambda quantized: quantized.cosine)

@@ -15,7 +15,10 @@ from sse.modeling import modeling_sse
 from sse.modeling.modeling_sse import SSE
 
 REQUIREMENTS = {
-    "sentence-transformers": {"specifier": ">=5.2", "reason": "the module is written for its module interface"},
+    "sentence-transformers": {
+        "specifier": ">=5.2",
+        "reason": "the module is written for its module interface",
+    },
     "python": ">=3.10",
 }
 
@@ -48,7 +51,9 @@ def write_model(model: SentenceTransformer, directory: str | Path) -> None:
     shutil.copyfile(modeling_sse.__file__, directory / "modeling_sse.py")
     for name, change in (("modules.json", _point_to_copy), ("config_sentence_transformers.json", _require)):
         file = directory / name
-        file.write_text(json.dumps(change(json.loads(file.read_text(encoding="utf-8"))), indent=2), encoding="utf-8")
+        file.write_text(
+            json.dumps(change(json.loads(file.read_text(encoding="utf-8"))), indent=2), encoding="utf-8"
+        )
 
 
 def _point_to_copy(modules: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -61,7 +61,7 @@ class SeparableDyT(nn.Module):
 
 
 class SSE(InputModule):
-    """Mean of token rows (EmbeddingBag) followed by Separable DyT, for use as ``SentenceTransformer(modules=[SSE(...)])``.
+    """Mean of token rows, then Separable DyT; use it as ``SentenceTransformer(modules=[SSE(...)])``.
 
     The state dict has the published names and nothing else: ``embedding.weight`` (vocabulary, dim),
     ``dyt.alpha``, ``dyt.beta`` and ``dyt.bias`` (dim,), all float32.
@@ -106,7 +106,9 @@ class SSE(InputModule):
         if isinstance(tokenizer, PreTrainedTokenizerFast):
             tokenizer = tokenizer.backend_tokenizer
         if not isinstance(tokenizer, Tokenizer):
-            raise ValueError(f"SSE needs a fast tokenizer (tokenizers.Tokenizer), got {type(tokenizer).__name__}")
+            raise ValueError(
+                f"SSE needs a fast tokenizer (tokenizers.Tokenizer), got {type(tokenizer).__name__}"
+            )
         if empty_text not in ("constant", "zero"):
             raise ValueError(f"empty_text must be 'constant' or 'zero', got {empty_text!r}")
         if batch_layout not in ("flat", "padded"):
@@ -136,7 +138,9 @@ class SSE(InputModule):
 
     # Text to ids
 
-    def preprocess(self, inputs: Sequence[str], prompt: str | None = None, **kwargs: Any) -> dict[str, Tensor]:
+    def preprocess(
+        self, inputs: Sequence[str], prompt: str | None = None, **kwargs: Any
+    ) -> dict[str, Tensor]:
         """Tokenise texts, without special tokens.
 
         Args:
@@ -163,11 +167,17 @@ class SSE(InputModule):
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
         flat = np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(lengths.sum()))
         if self.batch_layout == "flat":
-            return {"input_ids": torch.from_numpy(flat), "offsets": torch.from_numpy(np.cumsum(lengths) - lengths)}
+            return {
+                "input_ids": torch.from_numpy(flat),
+                "offsets": torch.from_numpy(np.cumsum(lengths) - lengths),
+            }
         mask = np.arange(lengths.max(initial=0)) < lengths[:, None]
         padded = np.zeros(mask.shape, dtype=np.int64)
         padded[mask] = flat
-        return {"input_ids": torch.from_numpy(padded), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
+        return {
+            "input_ids": torch.from_numpy(padded),
+            "attention_mask": torch.from_numpy(mask.astype(np.int64)),
+        }
 
     def _encode(self, texts: list[str]) -> list[Any]:
         try:
@@ -177,7 +187,9 @@ class SSE(InputModule):
                 try:
                     text.encode("utf-8")
                 except UnicodeEncodeError:
-                    raise ValueError(f"a text holds a lone surrogate and is not valid Unicode: {_shown(text)}") from None
+                    raise ValueError(
+                        f"a text holds a lone surrogate and is not valid Unicode: {_shown(text)}"
+                    ) from None
             raise
 
     def tokenize(self, texts: Sequence[str], **kwargs: Any) -> dict[str, Tensor]:
@@ -194,11 +206,13 @@ class SSE(InputModule):
                 flat form by its mask, so both layouts run the same kernel on the same ids.
             **kwargs: Ignored.
         """
-        ids, offsets = features["input_ids"], features.get("offsets")
+        ids = features["input_ids"]
         if ids.ndim == 2:
-            mask = features["attention_mask"].bool() if "attention_mask" in features else torch.ones_like(ids).bool()
+            mask = features.get("attention_mask", torch.ones_like(ids)).bool()
             lengths = mask.sum(dim=1)
             ids, offsets = ids[mask], lengths.cumsum(0) - lengths
+        else:
+            offsets = features["offsets"]
         vectors = self.dyt(self.embedding(ids, offsets))
         if self.empty_text == "zero":
             ends = torch.cat([offsets[1:], offsets.new_tensor([len(ids)])])
@@ -216,7 +230,9 @@ class SSE(InputModule):
     @max_seq_length.setter
     def max_seq_length(self, value: int | None) -> None:
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ValueError(f"max_seq_length must be a positive whole number of tokens or None, got {value!r}")
+            raise ValueError(
+                f"max_seq_length must be a positive whole number of tokens or None, got {value!r}"
+            )
         self._max_seq_length = value
 
     def get_embedding_dimension(self) -> int:
@@ -292,7 +308,8 @@ class SSE(InputModule):
         }
 
         def find(name: str) -> str | None:
-            return cls.load_file_path(model_name_or_path, filename=name, **where)
+            path: str | None = cls.load_file_path(model_name_or_path, filename=name, **where)
+            return path
 
         config_path, tokenizer_path = find(cls.config_file_name), find("tokenizer.json")
         if tokenizer_path is None:
@@ -306,7 +323,9 @@ class SSE(InputModule):
             state = load_file(rest)
             state["embedding.weight"] = read_q4(path, dim=len(state["dyt.alpha"]))
         else:
-            raise ValueError(f"{model_name_or_path}: there is no model.safetensors, pytorch_model.bin or {Q4_FILE}")
+            raise ValueError(
+                f"{model_name_or_path}: there is no model.safetensors, pytorch_model.bin or {Q4_FILE}"
+            )
         for name in ("dyt.alpha", "dyt.beta", "dyt.bias"):
             if name not in state:
                 raise ValueError(f"{path}: the weights have no {name}")
@@ -320,7 +339,9 @@ class SSE(InputModule):
         for name, parameter in module.dyt.named_parameters():
             value = state[f"dyt.{name}"]
             if value.shape != (dim,):
-                raise ValueError(f"{path}: dyt.{name} has the shape {tuple(value.shape)}, the table {dim} columns")
+                raise ValueError(
+                    f"{path}: dyt.{name} has the shape {tuple(value.shape)}, the table {dim} columns"
+                )
             parameter.data = value.to(torch.float32).clone()
         return module
 
@@ -339,9 +360,15 @@ def read_table(state: dict[str, Tensor], source: str) -> Tensor:
     if "embedding.weight" in state:
         return state["embedding.weight"].to(torch.float32)
     if "embedding.codes" not in state or "embedding.scales" not in state:
-        raise ValueError(f"{source}: the weights have neither embedding.weight nor embedding.codes with scales")
+        raise ValueError(
+            f"{source}: the weights have neither embedding.weight nor embedding.codes with scales"
+        )
     codes, scales = state["embedding.codes"], state["embedding.scales"].to(torch.float32)
-    if codes.dtype == torch.int8 and codes.ndim == 2 and scales.shape in ((len(codes), 1), (1, codes.shape[1])):
+    if (
+        codes.dtype == torch.int8
+        and codes.ndim == 2
+        and scales.shape in ((len(codes), 1), (1, codes.shape[1]))
+    ):
         return codes.to(torch.float32) * scales
     codebook = state.get("embedding.codebook")
     if (
@@ -358,7 +385,7 @@ def read_table(state: dict[str, Tensor], source: str) -> Tensor:
         groups = values.reshape(len(codes), scales.shape[1], -1)
         return (groups * scales.unsqueeze(2)).reshape(values.shape)
     raise ValueError(
-        f"{source}: quantised table not understood: codes {codes.dtype} {tuple(codes.shape)}, scales {tuple(scales.shape)}"
+        f"{source}: unknown kind of table: codes {codes.dtype} {tuple(codes.shape)}, scales {tuple(scales.shape)}"
     )
 
 
@@ -407,7 +434,9 @@ def _read_config(path: str) -> dict[str, Any]:
         raise ValueError(f"{path}: expected a JSON object")
     version = config.get("format_version", FORMAT_VERSION)
     if config.get("format") == "stable-static-embedding" and version != FORMAT_VERSION:
-        raise ValueError(f"{path}: format version {version} is not {FORMAT_VERSION}; a newer modeling_sse.py is needed")
+        raise ValueError(
+            f"{path}: format version {version} is not {FORMAT_VERSION}; a newer modeling_sse.py is needed"
+        )
     return config
 
 

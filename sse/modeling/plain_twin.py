@@ -40,7 +40,9 @@ def to_plain_twin(model: SentenceTransformer | SSE) -> SentenceTransformer:
     if not isinstance(sse, SSE) or (isinstance(model, SentenceTransformer) and len(model) != 1):
         raise ValueError("a plain twin can be made only of a model whose one module is SSE")
     if sse.empty_text == "zero":
-        raise ValueError("the plain twin cannot give a zero vector for an empty text; use empty_text='constant'")
+        raise ValueError(
+            "the plain twin cannot give a zero vector for an empty text; use empty_text='constant'"
+        )
     dim = sse.get_embedding_dimension()
     tokenizer = type(sse.tokenizer).from_str(sse.tokenizer.to_str())
     if sse.max_seq_length is not None:

@@ -60,7 +60,9 @@ def texts_file(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("python", PYTHONS)
-def test_bit_equal_where_sse_is_not_installed_and_after_saving_there(model, tmp_path, run_outside, texts_file, python):
+def test_bit_equal_where_sse_is_not_installed_and_after_saving_there(
+    model, tmp_path, run_outside, texts_file, python
+):
     target, again = tmp_path / "exported", tmp_path / "again"
     export(model, target)
     expected = model.encode(TEXTS)
@@ -78,20 +80,28 @@ def test_bit_equal_where_sse_is_not_installed_and_after_saving_there(model, tmp_
 @pytest.mark.slow
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("table", ["f16", "int8", "int4"])
-def test_small_tables_load_outside_as_they_were_measured(model, tmp_path, run_outside, texts_file, python, table):
+def test_small_tables_load_outside_as_they_were_measured(
+    model, tmp_path, run_outside, texts_file, python, table
+):
     export(model, tmp_path / "exported", table=table)
     done = run_outside(LOAD, str(tmp_path / "exported"), texts_file, str(tmp_path / "v.npy"), python=python)
     assert done.returncode == 0, done.stderr
     vectors = np.load(tmp_path / "v.npy")
     np.testing.assert_array_equal(vectors, load_model(tmp_path / "exported").encode(TEXTS))
-    np.testing.assert_allclose(vectors, model.encode(TEXTS), atol={"f16": 1e-3, "int8": 0.05, "int4": 0.6}[table])
+    np.testing.assert_allclose(
+        vectors, model.encode(TEXTS), atol={"f16": 1e-3, "int8": 0.05, "int4": 0.6}[table]
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sentence_transformers.__version__ < "6", reason="older versions load local code without the flag")
+@pytest.mark.skipif(
+    sentence_transformers.__version__ < "6", reason="older versions load local code without the flag"
+)
 def test_without_the_flag_the_library_refuses(model, tmp_path, run_outside):
     export(model, tmp_path / "exported")
-    code = "import sys; from sentence_transformers import SentenceTransformer; SentenceTransformer(sys.argv[1])"
+    code = (
+        "import sys; from sentence_transformers import SentenceTransformer; SentenceTransformer(sys.argv[1])"
+    )
     done = run_outside(code, str(tmp_path / "exported"))
     assert done.returncode != 0
     assert "'modeling_sse.SSE'" in done.stderr

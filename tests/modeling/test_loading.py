@@ -31,8 +31,12 @@ def two_commits(bert_tokenizer, tmp_path):
 def test_revision_decides_weights(two_commits, revision, commit):
     models, where = two_commits
     expected = models[commit].encode(TEXTS)
-    np.testing.assert_array_equal(build_model(SSE.load("somebody/model", revision=revision, **where)).encode(TEXTS), expected)
-    np.testing.assert_array_equal(load_model("somebody/model", revision=revision, **where).encode(TEXTS), expected)
+    np.testing.assert_array_equal(
+        build_model(SSE.load("somebody/model", revision=revision, **where)).encode(TEXTS), expected
+    )
+    np.testing.assert_array_equal(
+        load_model("somebody/model", revision=revision, **where).encode(TEXTS), expected
+    )
 
 
 @pytest.mark.slow
@@ -53,7 +57,9 @@ print(getattr(model[0], "which", "new code"))
         done = run_outside(script, commit, where["cache_folder"], str(tmp_path / "v.npy"))
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip() == name
-        np.testing.assert_array_equal(np.load(tmp_path / "v.npy"), models[commit].encode(["one two three", "four"]))
+        np.testing.assert_array_equal(
+            np.load(tmp_path / "v.npy"), models[commit].encode(["one two three", "four"])
+        )
 
 
 def test_every_file_request_carries_every_argument(sse, tmp_path):

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers import (
+    SentenceTransformer,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
 from sentence_transformers.losses import CachedMultipleNegativesRankingLoss
 from tokenizers import Tokenizer
 
@@ -36,7 +40,11 @@ def test_formula_on_every_text(sse, model, bert_tokenizer):
 
 def test_separable_dyt_has_one_of_each_per_dimension():
     dyt = SeparableDyT(3, alpha_init=0.25)
-    assert {name: tuple(p.shape) for name, p in dyt.named_parameters()} == {"alpha": (3,), "beta": (3,), "bias": (3,)}
+    assert {name: tuple(p.shape) for name, p in dyt.named_parameters()} == {
+        "alpha": (3,),
+        "beta": (3,),
+        "bias": (3,),
+    }
     x = torch.randn(5, 3)
     torch.testing.assert_close(dyt(x), torch.tanh(0.25 * x))
 
@@ -254,7 +262,9 @@ def test_ours_is_what_the_published_code_reads(sse, model, tmp_path):
     np.testing.assert_array_equal(model.encode(TEXTS), out.numpy())
 
 
-def write_published_q4(folder, table: np.ndarray, dyt: dict[str, torch.Tensor], tokenizer: Tokenizer) -> np.ndarray:
+def write_published_q4(
+    folder, table: np.ndarray, dyt: dict[str, torch.Tensor], tokenizer: Tokenizer
+) -> np.ndarray:
     """Write the published 4-bit layout by its own rules; returns what a reader must get back."""
     scale = np.abs(table).max(axis=1) + np.float32(1e-8)
     codes = np.clip(np.round((table / scale[:, None] + 1) * 7.5), 0, 15).astype(np.uint8)
@@ -283,7 +293,7 @@ def test_damaged_4_bit_file_is_refused_by_name(sse, tmp_path, damage):
     write_published_q4(tmp_path, sse.embedding.weight.detach().numpy(), dyt, sse.tokenizer)
     file = tmp_path / "embedding.q4_k_m.bin"
     file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(ValueError, match="embedding.q4_k_m.bin"):
+    with pytest.raises(ValueError, match=r"embedding\.q4_k_m\.bin"):
         SSE.load(str(tmp_path))
 
 

@@ -1,0 +1,43 @@
+# Everything runs in .venv, which the first target makes; only Python 3.10 or newer and make are needed.
+
+PYTHON ?= python3
+BIN = .venv/bin
+MINIMUM = .venv-minimum
+
+.PHONY: quickstart test test-fast test-minimum lint format clean
+
+quickstart: .venv/installed
+	$(BIN)/sse quickstart
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+test-fast: .venv/installed
+	$(BIN)/python -m pytest -m "not slow"
+
+# The module and the exports with the oldest supported sentence-transformers and transformers.
+test-minimum: $(MINIMUM)/installed
+	$(MINIMUM)/bin/python -m pytest tests/modeling tests/export tests/eval tests/training
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+$(MINIMUM)/installed: pyproject.toml constraints-minimum.txt
+	$(PYTHON) -m venv $(MINIMUM)
+	$(MINIMUM)/bin/pip install --quiet --constraint constraints-minimum.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv $(MINIMUM) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
