@@ -30,7 +30,8 @@ def table(report: EvalReport, metric: str) -> str:
         )
     for group, title in _ROWS.items():
         names = report.group(group)
-        if names:
+        # The mean of one set, or of all sets a second time, would say nothing new.
+        if len(report.sets) > 1 and names and (group == "all" or len(names) < len(report.sets)):
             means = [report.mean(column, metric, group) for column in columns(report)]
             queries, docs = (
                 sum(getattr(report.sets[name], key) for name in names) for key in ("queries", "docs")

@@ -6,6 +6,7 @@ similarity is always cosine, whatever the model's own setting is.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -51,7 +52,7 @@ def evaluate(
         in_domain: Names of the sets that the model was trained on (see domains.py). Default: what an SSE
             model stores as ``trained_on``.
         batch_size: Texts a batch.
-        show_progress: Let the model show its progress bars.
+        show_progress: Show a bar over the sets on standard error.
         skip_identical_ids: Keep a query from retrieving the document of its own id, as TREC, BEIR and MTEB do
             and sentence-transformers does not: it matters where queries are documents (ArguAna, Quora).
         graded: Use the grades of the judgements for nDCG (see metrics.py).
@@ -71,16 +72,12 @@ def evaluate(
         in_domain = [in_domain]
     trained_on = _trained_on(model) if in_domain is None else tuple(in_domain)
     sets = {}
-    for suite in suites:
+    for suite in _watched(suites) if show_progress else suites:
         task = Task.of(suite)
         skip = task.twins() if skip_identical_ids else None
-        queries = _encode(
-            model, "query", task.query_texts, task.query_ids, suite.name, batch_size, show_progress
-        )
+        queries = _encode(model, "query", task.query_texts, task.query_ids, suite.name, batch_size)
         widths = choose_dims(model, dims, queries.shape[1])
-        documents = _encode(
-            model, "document", task.document_texts, task.document_ids, suite.name, batch_size, show_progress
-        )
+        documents = _encode(model, "document", task.document_texts, task.document_ids, suite.name, batch_size)
         scores = {}
         for dim in widths:
             ranked = rank_by_cosine(queries[:, :dim], documents[:, :dim], skip=skip)
@@ -97,6 +94,13 @@ def evaluate(
         trained_on=trained_on,
         seconds=round(time.perf_counter() - start, 3),
     )
+
+
+def _watched(suites: list[Suite]) -> Iterable[Suite]:
+    bar = require("tqdm", "eval").tqdm(suites, unit="set", file=sys.stderr)
+    for suite in bar:
+        bar.set_postfix_str(suite.name)
+        yield suite
 
 
 def choose_dims(model: Any, dims: Sequence[int] | None, width: int) -> list[int]:
@@ -117,12 +121,10 @@ def choose_dims(model: Any, dims: Sequence[int] | None, width: int) -> list[int]
 
 
 def _encode(
-    model: Any, kind: str, texts: list[str], ids: list[str], suite: str, batch_size: int, show_progress: bool
+    model: Any, kind: str, texts: list[str], ids: list[str], suite: str, batch_size: int
 ) -> npt.NDArray[np.float32]:
     function = getattr(model, f"encode_{kind}", None) or model.encode
-    encoded = function(
-        texts, batch_size=batch_size, normalize_embeddings=False, show_progress_bar=show_progress
-    )
+    encoded = function(texts, batch_size=batch_size, normalize_embeddings=False, show_progress_bar=False)
     vectors = np.asarray(encoded, dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != len(texts):
         raise SseError(f"{suite}: the model gave an array of shape {vectors.shape} for {len(texts)} texts")

@@ -13,11 +13,15 @@ from sentence_transformers import (
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
-from sentence_transformers.losses import CachedMultipleNegativesRankingLoss
 from tokenizers import Tokenizer
 
 from sse.modeling import SSE, SeparableDyT, build_model
 from tests.conftest import TEXTS
+
+try:
+    from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
+except ImportError:
+    from sentence_transformers.losses import CachedMultipleNegativesRankingLoss
 
 
 def by_hand(module: SSE, text: str, tokenizer: Tokenizer) -> np.ndarray:
@@ -348,3 +352,17 @@ def test_unknown_options(bert_tokenizer, options):
 def test_a_slow_tokenizer_is_refused():
     with pytest.raises(ValueError, match="fast tokenizer"):
         SSE("bert-base-uncased", 8)
+
+
+def test_padded_batches_can_be_split_by_rows_and_merged(sse, model):
+    """What DataParallel does to a batch, and what newer losses do to columns that they run in one forward."""
+    sse.batch_layout = "padded"
+    expected = torch.from_numpy(model.encode(TEXTS))
+    features = sse.preprocess(TEXTS)
+    halves = [{key: value[rows] for key, value in features.items()} for rows in (slice(0, 3), slice(3, None))]
+    assert torch.equal(torch.cat([sse(half)["sentence_embedding"] for half in halves]), expected)
+
+    merged_forward = pytest.importorskip("sentence_transformers.base.losses.merged_forward")
+    merged = merged_forward.merge_feature_batches([sse.preprocess(TEXTS), sse.preprocess(TEXTS[::-1])])
+    assert merged is not None
+    assert torch.equal(sse(merged)["sentence_embedding"], torch.cat([expected, expected.flip(0)]))

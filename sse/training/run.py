@@ -1,0 +1,241 @@
+"""``train``: from a recipe to a model directory, with all that is needed to repeat or resume it beside it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+from accelerate import PartialState
+from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer
+from transformers import set_seed
+
+from sse.environment import describe_environment, peak_memory_mb
+from sse.errors import SseError
+from sse.eval import SuiteEvaluator, load_suites
+from sse.files import move_into, staged_directory, staged_file, write_json
+from sse.modeling import SSE, build_model, write_model
+from sse.training.arguments import build_loss, training_arguments
+from sse.training.checkpoints import complete_checkpoints, remove_incomplete
+from sse.training.progress import ProgressBar, plot_training
+from sse.training.recipe import Recipe
+from sse.training.sources import LoadedSource, as_dataset, load_sources, texts_of
+from sse.training.trainer import SSETrainer
+from sse.training.vocabulary import load_tokenizer, train_wordpiece
+
+# A resumed training may differ from the first one in these, and in nothing else.
+MAY_CHANGE = {"train": {"log_every", "save_every", "keep", "report_to", "workers"}, "evaluation": {"every"}}
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training gave."""
+
+    directory: Path
+    """The model directory; the log, the checkpoints and the plot are in ``training/`` inside it."""
+    model: SentenceTransformer
+    steps: int
+    seconds: float
+    """Wall time of the training itself, without loading the data; of the last run, if it was resumed."""
+    loss: float | None
+    """Mean loss over the last log interval."""
+    best_ndcg: float | None
+    """Best mean nDCG@10 measured during the training, or None without suites."""
+    peak_memory_mb: float | None
+    """Largest resident memory of this process, MiB, or None where the system does not tell."""
+    rows: int
+    log: list[dict[str, Any]]
+
+
+def train(
+    recipe: Recipe, output: str | Path, *, resume: bool = False, show_progress: bool = True
+) -> TrainResult:
+    """Train a model by a recipe.
+
+    Under ``torchrun`` every process takes its share of each step; the batch size is that of one process,
+    and texts are ranked against those of all processes.
+
+    Args:
+        recipe: What to do.
+        output: Directory of the model, made if needed. ``training/`` in it holds checkpoints, log and plot.
+        resume: Go on from the newest whole checkpoint in ``output``, or start if there is none.
+        show_progress: Progress bar on standard error.
+
+    Returns:
+        Figures, and the trained model (the best checkpoint where the recipe says so).
+
+    Raises:
+        SseError: Bad data, a directory that holds another training, or a checkpoint that cannot be written.
+    """
+    state = PartialState(cpu=_on_cpu())
+    output = Path(output)
+    directory = output / "training"
+    whole = complete_checkpoints(directory)
+    _refuse_conflict(recipe, output, bool(whole), resume)
+    if state.is_main_process:
+        directory.mkdir(parents=True, exist_ok=True)
+        remove_incomplete(directory)
+        write_json(directory / "recipe.json", recipe.model_dump(mode="json"))
+    suites = load_suites(list(recipe.evaluation.suites)) if recipe.evaluation.suites else []
+    if all(source.hub is None for source in recipe.sources):
+        datasets.disable_progress_bars()  # worth seeing only for downloads
+    with state.main_process_first():  # the first one fills the cache of the data sets
+        loaded = load_sources(recipe)
+        tokenizer = _tokenizer(recipe, loaded, directory, reuse=resume or not state.is_main_process)
+
+    set_seed(recipe.train.seed)
+    module = SSE(
+        tokenizer,
+        recipe.model.dim,
+        alpha_init=recipe.model.alpha_init,
+        max_seq_length=recipe.model.max_seq_length,
+        empty_text=recipe.model.empty_text,
+        matryoshka_dims=recipe.loss.dims,
+    )
+    model = build_model(
+        module, query_prompt=recipe.model.query_prompt, document_prompt=recipe.model.document_prompt
+    )
+    arguments = training_arguments(recipe, directory, loaded)
+    model.to(arguments.device)
+    try:
+        trainer = SSETrainer(
+            keep=recipe.train.keep,
+            model=model,
+            args=arguments,
+            train_dataset=as_dataset(loaded),
+            loss=build_loss(recipe, model, state.num_processes),
+            evaluator=SuiteEvaluator(suites, dims=recipe.evaluation.dims or recipe.loss.dims)
+            if suites
+            else None,
+            callbacks=[ProgressBar()] if show_progress else None,
+        )
+    except RuntimeError as error:
+        if "to be installed" in str(error):
+            raise SseError(f"train.report_to: {str(error).strip()}") from error
+        raise
+    started = time.perf_counter()
+    trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
+    seconds = time.perf_counter() - started
+    model.to("cpu")
+    log = trainer.state.log_history
+    result = TrainResult(
+        directory=output,
+        model=model,
+        steps=trainer.state.global_step,
+        seconds=seconds,
+        loss=next((entry["loss"] for entry in reversed(log) if "loss" in entry), None),
+        best_ndcg=trainer.state.best_metric,
+        peak_memory_mb=peak_memory_mb(),
+        rows=sum(len(item.rows) for item in loaded),
+        log=log,
+    )
+    module.training_facts = _facts(recipe, loaded, result)
+    if state.is_main_process:
+        _write(result, recipe, loaded, directory)
+    return result
+
+
+def _on_cpu() -> bool:
+    import torch
+
+    return not torch.cuda.is_available()
+
+
+def _refuse_conflict(recipe: Recipe, output: Path, has_checkpoints: bool, resume: bool) -> None:
+    """A directory is trained into once, or resumed by the recipe that it was started with."""
+    if output.is_file():
+        raise SseError(f"{output}: is a file, not a directory")
+    if not resume:
+        if has_checkpoints or (output / "modules.json").exists():
+            raise SseError(
+                f"{output}: already holds a training; resume it (--resume) or name another directory"
+            )
+        return
+    file = output / "training" / "recipe.json"
+    if not has_checkpoints or not file.is_file():
+        return
+    before, now = json.loads(file.read_text(encoding="utf-8")), recipe.model_dump(mode="json")
+    for part, value in now.items():
+        old = before.get(part)
+        if not isinstance(value, dict) or not isinstance(old, dict):
+            if old != value:
+                raise SseError(f"{output}: cannot be resumed: the recipe's {part} has changed")
+            continue
+        for key in sorted((set(value) | set(old)) - MAY_CHANGE.get(part, set())):
+            if old.get(key) != value.get(key):
+                changed = f"{part}.{key} was {old.get(key)!r}, is {value.get(key)!r}"
+                raise SseError(f"{output}: cannot be resumed: {changed}")
+
+
+def _tokenizer(recipe: Recipe, loaded: list[LoadedSource], directory: Path, reuse: bool) -> Tokenizer:
+    """The recipe's tokenizer; a trained one is kept, for resuming and for the other processes."""
+    if recipe.model.tokenizer != "wordpiece":
+        return load_tokenizer(recipe.model.tokenizer)
+    file = directory / "tokenizer.json"
+    if reuse and file.is_file():
+        return load_tokenizer(str(file))
+    tokenizer = train_wordpiece(texts_of(loaded, recipe.model.vocabulary_rows), recipe.model.vocabulary_size)
+    with staged_file(file) as part:
+        tokenizer.save(str(part))
+    return tokenizer
+
+
+def _facts(recipe: Recipe, loaded: list[LoadedSource], result: TrainResult) -> dict[str, Any]:
+    """What config.json says about the training; the model card is made from it."""
+    settings = recipe.train
+    return {
+        "recipe": recipe.name,
+        "language": recipe.language,
+        "license": recipe.license,
+        "trained_on": recipe.trained_on,
+        "sources": [
+            {
+                "name": item.source.name,
+                "hub": item.source.hub,
+                "license": item.source.license,
+                "url": item.source.url,
+                "rows": len(item.rows),
+            }
+            for item in loaded
+        ],
+        "rows": result.rows,
+        "steps": result.steps,
+        "seconds": round(result.seconds, 1),
+        "loss": {"kind": recipe.loss.kind, "scale": recipe.loss.scale, "dims": list(recipe.loss.dims)},
+        "batch_size": settings.batch_size,
+        "gradient_accumulation": settings.gradient_accumulation,
+        "epochs": settings.epochs,
+        "learning_rate": settings.learning_rate,
+        "betas": [settings.beta1, settings.beta2],
+        "eps": settings.eps,
+        "scheduler": settings.scheduler,
+        "warmup": settings.warmup,
+        "seed": settings.seed,
+    }
+
+
+def _write(result: TrainResult, recipe: Recipe, loaded: list[LoadedSource], directory: Path) -> None:
+    with staged_directory(directory / "model") as part:
+        write_model(result.model, part)
+    move_into(directory / "model", result.directory, last="modules.json")
+    (directory / "model").rmdir()
+    write_json(
+        directory / "result.json",
+        {
+            "recipe": recipe.name,
+            "steps": result.steps,
+            "seconds": result.seconds,
+            "loss": result.loss,
+            "best_ndcg": result.best_ndcg,
+            "peak_memory_mb": result.peak_memory_mb,
+            "rows": result.rows,
+            "rows_dropped": {item.source.name: item.dropped for item in loaded if item.dropped},
+            "environment": describe_environment(),
+            "log": result.log,
+        },
+    )
+    plot_training(result.log, directory / "training.png")
