@@ -6,12 +6,13 @@ imported when it is used, and a missing extra is named.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sse.eval.results import EvalReport
 from sse.eval.significance import Comparison, compare, compare_with_bm25
 from sse.eval.suites import Suite, load_suites
 from sse.eval.sweep import evaluate
+from sse.lazy import lazy
 
 if TYPE_CHECKING:
     from sse.eval.during_training import SuiteEvaluator
@@ -28,12 +29,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name != "SuiteEvaluator":
-        raise AttributeError(f"module 'sse.eval' has no attribute {name!r}")
-    from sse.errors import require
-
-    require("sentence_transformers", "train")
-    from sse.eval.during_training import SuiteEvaluator
-
-    return SuiteEvaluator
+__getattr__ = lazy(__name__, {"SuiteEvaluator": "sse.eval.during_training"}, needs="sentence_transformers")

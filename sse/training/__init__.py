@@ -1,10 +1,17 @@
-"""Recipe in, trained model out."""
+"""Recipe in, trained model out. Names are imported when they are first used; a recipe alone needs no torch."""
 
-from sse.training.losses import FusedMatryoshkaMNRL
-from sse.training.recipe import Recipe
-from sse.training.run import TrainResult, train
-from sse.training.trainer import SSETrainer
-from sse.training.vocabulary import load_tokenizer, train_wordpiece
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sse.lazy import lazy
+
+if TYPE_CHECKING:
+    from sse.training.losses import FusedMatryoshkaMNRL
+    from sse.training.recipe import Recipe
+    from sse.training.run import TrainResult, train
+    from sse.training.trainer import SSETrainer
+    from sse.training.vocabulary import load_tokenizer, train_wordpiece
 
 __all__ = [
     "FusedMatryoshkaMNRL",
@@ -15,3 +22,15 @@ __all__ = [
     "train",
     "train_wordpiece",
 ]
+
+_HOMES = {
+    "FusedMatryoshkaMNRL": "sse.training.losses",
+    "Recipe": "sse.training.recipe",
+    "SSETrainer": "sse.training.trainer",
+    "TrainResult": "sse.training.run",
+    "load_tokenizer": "sse.training.vocabulary",
+    "train": "sse.training.run",
+    "train_wordpiece": "sse.training.vocabulary",
+}
+
+__getattr__ = lazy(__name__, _HOMES, needs="pydantic")

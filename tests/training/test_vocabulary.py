@@ -18,7 +18,7 @@ TEXTS = [
 
 def test_the_same_text_gives_the_same_vocabulary_in_another_process():
     code = (
-        "from tests.training.test_vocabulary import TEXTS; from sse.training import train_wordpiece;"
+        f"from sse.training import train_wordpiece; TEXTS = {TEXTS!r};"
         "print(train_wordpiece(TEXTS, 150).to_str())"
     )
     runs = [
