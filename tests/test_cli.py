@@ -1,18 +1,30 @@
 """The command line: every command on a small model, and every mistake in one sentence with exit code 2."""
 
+import io
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from sse.cli import main
 from tests.training.conftest import RECIPE, write_pairs
 
 
-def sse(*args: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sse", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd)
+def sse(*args: object) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process, which has torch imported already."""
+    out, err, code, before = io.StringIO(), io.StringIO(), 0, sys.argv
+    sys.argv = ["sse", *map(str, args)]
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            main()
+    except SystemExit as error:
+        code = error.code
+    finally:
+        sys.argv = before
+    return subprocess.CompletedProcess(args, code or 0, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +110,17 @@ def test_resume_of_a_finished_training_changes_nothing(place):
     assert (place / "model" / "model.safetensors").read_bytes() == before
 
 
-def test_version():
-    done = sse("--version")
-    assert done.returncode == 0
-    assert done.stdout.strip() == "0.1.0"
+@pytest.mark.parametrize(
+    "command", [[sys.executable, "-m", "sse"], [str(Path(sys.executable).with_name("sse"))]]
+)
+def test_both_ways_to_call_it(command):
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "0.1.0", done.stderr
+    done = subprocess.run(
+        [*command, "search", "./no", "no.txt", "q"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("sse: no.txt: No such file or directory\n")
 
 
 @pytest.mark.parametrize(

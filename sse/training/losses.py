@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -139,6 +140,8 @@ class FusedMatryoshkaMNRL(nn.Module):
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
         """Embed the columns and return their loss.
 
+        Columns of flat features (``input_ids`` and ``offsets``, nothing else) are embedded in one call of the model.
+
         Args:
             sentence_features: One feature dict for each column: anchors, positives, then any number of negatives.
             labels: Ids of the positives' documents, an integer tensor (batch,), or None.
@@ -150,7 +153,7 @@ class FusedMatryoshkaMNRL(nn.Module):
             ValueError: Fewer than two columns, columns of unequal shape, one of the dims above their width, labels
                 that are no ids, or processes with unequal batches.
         """
-        columns = [self.model(features)["sentence_embedding"] for features in sentence_features]
+        columns = self._embed(list(sentence_features))
         if len(columns) < 2:
             raise ValueError(f"the loss needs anchors and positives, got {len(columns)} column(s)")
         shapes = [tuple(column.shape) for column in columns]
@@ -177,6 +180,21 @@ class FusedMatryoshkaMNRL(nn.Module):
             positives, columns[0], first, groups, self._limits(columns[0], columns[1], column=False)
         )
         return (loss + other) / 2
+
+    def _embed(self, columns: list[dict[str, Tensor]]) -> list[Tensor]:
+        """Embed columns of flat features in one call: a table then gets one dense gradient, not one a column."""
+        if any(
+            set(features) != {"input_ids", "offsets"} or features["input_ids"].ndim > 1
+            for features in columns
+        ):
+            return [self.model(features)["sentence_embedding"] for features in columns]
+        starts = accumulate((len(features["input_ids"]) for features in columns), initial=0)
+        merged = {
+            "input_ids": torch.cat([features["input_ids"] for features in columns]),
+            "offsets": torch.cat([f["offsets"] + start for f, start in zip(columns, starts, strict=False)]),
+        }
+        vectors: Tensor = self.model(merged)["sentence_embedding"]
+        return list(torch.split(vectors, [len(features["offsets"]) for features in columns]))
 
     def _ids(self, columns: list[Tensor], labels: Tensor | None) -> list[Tensor]:
         """int64 ids (batch,): of each candidate column and of the anchors if texts are compared, then the labels."""
@@ -367,7 +385,7 @@ def _loss_and_gradients(
     q, q_slope = _inverse_norms(candidates, blocks)
     r_step, q_step = r[1:] / r[:-1], q[1:] / q[:-1]
     inner = [(rows[:, block] * candidates[positives, block]).sum(dim=1) for block in blocks]
-    own = torch.stack(inner).cumsum(dim=0) * r * q[:, positives] * plan.scale
+    own = torch.stack(list(accumulate(inner))) * r * q[:, positives] * plan.scale
     normed = [_lowered(candidates[:, block] * q[k, :, None], plan.low) for k, block in enumerate(blocks)]
     shares = rows.new_tensor(plan.weights)[:, None] / n
     per_product = r * plan.scale
@@ -443,7 +461,7 @@ def _inverse_norms(vectors: Tensor, blocks: list[slice]) -> tuple[Tensor, Tensor
     The derivative of the first by a vector x is minus the first times the second times x.
     """
     squares = [torch.linalg.vector_norm(vectors[:, block], dim=1).square() for block in blocks]
-    norms = torch.stack(squares).cumsum(dim=0).sqrt()
+    norms = torch.stack(list(accumulate(squares))).sqrt()
     inverse = norms.clamp_min(EPS).reciprocal()
     return inverse, torch.where(norms >= EPS, inverse.square(), 0)
 

@@ -449,10 +449,24 @@ def test_parameter_gradients_of_a_model(model, layout):
     assert_same(*gradients, 1e-5)
 
 
+@pytest.mark.parametrize(("layout", "expected"), [("flat", 1), ("padded", 3)])
+def test_flat_columns_are_embedded_together(model, layout, expected):
+    model[0].batch_layout = layout
+    calls = []
+    model[0].dyt.register_forward_hook(lambda module, inputs, output: calls.append(output.detach()))
+    features = [model[0].preprocess(texts) for texts in PAIRS.values()]
+    FusedMatryoshkaMNRL(model, (64,))([dict(column) for column in features])
+    assert len(calls) == expected
+    together = torch.cat(calls)
+    alone = torch.cat([model(dict(column))["sentence_embedding"] for column in features])
+    assert torch.equal(together, alone)
+
+
 @pytest.mark.parametrize("label", [False, True])
 def test_trains_with_the_trainer(model, tmp_path, label):
     rows = {**PAIRS, "label": [0, 1, 2, 3, 1]} if label else PAIRS
-    before = model[0].embedding.weight.detach().clone()
+    before, calls = model[0].embedding.weight.detach().clone(), []
+    model[0].register_forward_hook(lambda module, *_: calls.append(module.training))
     trainer = SentenceTransformerTrainer(
         model=model,
         args=SentenceTransformerTrainingArguments(
@@ -468,6 +482,7 @@ def test_trains_with_the_trainer(model, tmp_path, label):
         loss=FusedMatryoshkaMNRL(model, (64, 32)),
     )
     trainer.train()
+    assert calls.count(True) == 2  # all columns at once, also with the features that the trainer makes
     assert not torch.equal(before, model[0].embedding.weight)
     assert trainer.evaluate()["eval_loss"] > 0
 
