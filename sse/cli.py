@@ -144,14 +144,8 @@ def evaluate(
     except ValueError:
         raise SseError(f"--dims {dims}: write whole numbers with commas between, such as 512,256") from None
     loaded = load_model(model, trust_remote_code=trust_remote_code)
-    report = run(
-        loaded,
-        suite or ["nanobeir"],
-        dims=wanted,
-        bm25=bm25,
-        show_progress=True,
-        name=None if Path(model).is_dir() else model,
-    )
+    name = Path(model).resolve().name if Path(model).is_dir() else model  # a path is nobody else's business
+    report = run(loaded, suite or ["nanobeir"], dims=wanted, bm25=bm25, show_progress=True, name=name)
     if output is not None:
         report.save(output)
     if as_json:

@@ -59,6 +59,7 @@ def test_eval_writes_its_files_and_export_uses_them(place, tmp_path):
     assert written == {"results.json", "report.md", "sets.png", "matryoshka.png"}
     results = json.loads((place / "model" / "eval" / "results.json").read_text())
     assert list(results["sets"]["numbers"]["dims"]) == ["16", "8"]
+    assert results["model"] == "model"
     assert str(place) not in json.dumps(results)
 
     done = sse("export", place / "model", tmp_path / "exported", "--table", "int8", "--json")
