@@ -46,7 +46,10 @@ def test_revision_decides_code_weights_and_tokenizer(two_commits, tmp_path, run_
     code = (old / "modeling_sse.py").read_text()
     (old / "modeling_sse.py").write_text(code + "\nSSE.which = 'old code'\n")
     script = """
-import sys, numpy as np
+import os, sys, numpy as np
+from importlib.metadata import version
+if version("sentence-transformers") < "6":  # it looks for the code in the default cache only
+    os.environ["HF_HUB_CACHE"] = sys.argv[2]
 from sentence_transformers import SentenceTransformer
 model = SentenceTransformer("somebody/model", trust_remote_code=True, revision=sys.argv[1], cache_folder=sys.argv[2],
                             local_files_only=True, device="cpu")
