@@ -12,7 +12,7 @@ from sentence_transformers import SentenceTransformerTrainer, SentenceTransforme
 from torch import nn
 from torch.nn import functional
 
-from sse.training import losses
+from sse.training import losses, ranking
 from sse.training.losses import FusedMatryoshkaMNRL
 
 try:  # sentence-transformers >= 6
@@ -256,8 +256,8 @@ def test_same_text_in_every_dtype(dtype):
     made = with_duplicates(dtype)
     loss = FusedMatryoshkaMNRL(Identity(), DIMS)
     group = loss._groups(loss._ids(made, None), 3)
-    found = losses._left_out(
-        torch.zeros(13, 39), 0, losses._Plan(DIMS, (1.0,), 20.0, 0, group, None, 13, None, False)
+    found = ranking._left_out(
+        torch.zeros(13, 39), 0, ranking.Plan(DIMS, (1.0,), 20.0, 0, group, None, 13, None, False)
     )
     mask = torch.zeros(13, 39, dtype=torch.bool)
     mask[found] = True
