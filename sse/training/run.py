@@ -85,6 +85,7 @@ def train(
         datasets.disable_progress_bars()  # worth seeing only for downloads
     with state.main_process_first():  # the first one fills the cache of the data sets
         loaded = load_sources(recipe)
+        _refuse_uneven(recipe, loaded, state.num_processes)
         tokenizer = _tokenizer(recipe, loaded, directory, reuse=resume or not state.is_main_process)
 
     set_seed(recipe.train.seed)
@@ -169,6 +170,24 @@ def _refuse_conflict(recipe: Recipe, output: Path, has_checkpoints: bool, resume
             if old.get(key) != value.get(key):
                 changed = f"{part}.{key} was {old.get(key)!r}, is {value.get(key)!r}"
                 raise SseError(f"{output}: cannot be resumed: {changed}")
+
+
+def _refuse_uneven(recipe: Recipe, loaded: list[LoadedSource], processes: int) -> None:
+    """Processes draw batches of different sources in one step, and rank against each other's texts."""
+    if processes == 1:
+        return
+    first, size = loaded[0], recipe.train.batch_size
+    for item in loaded:
+        if len(item.rows) < size:  # only full batches are taken, so that processes have equally many rows
+            raise SseError(
+                f"source {item.source.name!r}: its {len(item.rows)} rows do not fill a batch of {size}, and with "
+                "several processes only full batches are trained on; lower train.batch_size or set its weight to 0"
+            )
+        if len(item.rows.column_names) != len(first.rows.column_names):
+            raise SseError(
+                f"sources {first.source.name!r} and {item.source.name!r} have different columns, which several "
+                "processes cannot rank together; set negatives = 0 for the one with more"
+            )
 
 
 def _tokenizer(recipe: Recipe, loaded: list[LoadedSource], directory: Path, reuse: bool) -> Tokenizer:

@@ -282,6 +282,28 @@ def test_two_processes_see_the_loss_of_one(recipe_file, tmp_path, sampler):
         np.testing.assert_allclose(left[name], right[name], atol=1e-3, err_msg=name)
 
 
+def test_sources_that_several_processes_cannot_share_are_refused_at_once(recipe_file, tmp_path):
+    from sse.training.run import _refuse_uneven
+    from sse.training.sources import load_sources
+
+    (tmp_path / "more.jsonl").write_text(
+        "".join(f'{{"anchor": "a {n}", "positive": "b {n}", "negative": "c {n}"}}\n' for n in range(40))
+    )
+    text = recipe_file.read_text()
+    recipe_file.write_text(text.replace("sources = [", 'sources = [{ name = "more", path = "more.jsonl" },'))
+    for override, message in (
+        ("train.batch_size=32", "'more' and 'numbers' have different columns"),
+        ("train.batch_size=64", "'more': its 40 rows do not fill a batch of 64"),
+    ):
+        recipe = changed(recipe_file, override)
+        loaded = load_sources(recipe)
+        _refuse_uneven(recipe, loaded, processes=1)
+        with pytest.raises(SseError, match=message):
+            _refuse_uneven(recipe, loaded, processes=2)
+    recipe = changed(recipe_file, "sources.more.negatives=0")
+    _refuse_uneven(recipe, load_sources(recipe), processes=2)
+
+
 def test_progress_goes_to_standard_error(recipe_file, tmp_path, capfd):
     train(changed(recipe_file, "train.max_steps=2"), tmp_path / "out")
     captured = capfd.readouterr()
