@@ -79,7 +79,7 @@ def export(
             write_model(model, part)
             if table != "f32":
                 _store_table(part, module, stored, table)
-        exported = load_model(part) if not plain else model
+        exported = model if table == "f32" else load_model(part)  # golden.json holds what readers will get
         _write_json(part / "golden.json", golden(exported[0]))
         if measured is not None:
             _write_json(part / RESULTS, measured)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,11 @@ from sse.training.sources import LoadedSource
 BEST_METRIC = "eval_ndcg@10"
 
 
+def on_cpu() -> bool:
+    """Whether to train on the CPU: there is no CUDA. Apple's GPUs lack operations that EmbeddingBag needs."""
+    return not torch.cuda.is_available()
+
+
 def training_arguments(
     recipe: Recipe, directory: Path, loaded: list[LoadedSource]
 ) -> SentenceTransformerTrainingArguments:
@@ -28,7 +32,7 @@ def training_arguments(
     keeps_best = evaluates and evaluation.keep_best
     # transformers 5 takes a share as warmup_steps, transformers 4 as warmup_ratio.
     warmup = "warmup_ratio" if transformers_version.startswith("4.") else "warmup_steps"
-    on_cpu = not torch.cuda.is_available()
+    cpu = on_cpu()
     return SentenceTransformerTrainingArguments(
         output_dir=str(directory),
         per_device_train_batch_size=settings.batch_size,
@@ -63,16 +67,10 @@ def training_arguments(
         report_to=list(settings.report_to) or "none",
         run_name=recipe.name,
         disable_tqdm=True,
-        use_cpu=on_cpu,
-        ddp_backend="gloo" if on_cpu and "WORLD_SIZE" in os.environ else None,
+        use_cpu=cpu,
+        ddp_backend="gloo" if cpu and "WORLD_SIZE" in os.environ else None,
         **{warmup: settings.warmup},
     )
-
-
-def steps_per_epoch(recipe: Recipe, loaded: list[LoadedSource]) -> int:
-    """Optimiser steps of one epoch on one process, for information; the sampler may differ by a few."""
-    batches = sum(math.ceil(len(item.rows) / recipe.train.batch_size) for item in loaded)
-    return math.ceil(batches / recipe.train.gradient_accumulation)
 
 
 def build_loss(recipe: Recipe, model: SentenceTransformer, processes: int) -> nn.Module:

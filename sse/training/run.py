@@ -19,7 +19,7 @@ from sse.errors import SseError
 from sse.eval import SuiteEvaluator, load_suites
 from sse.files import move_into, staged_directory, staged_file, write_json
 from sse.modeling import SSE, build_model, write_model
-from sse.training.arguments import build_loss, training_arguments
+from sse.training.arguments import build_loss, on_cpu, training_arguments
 from sse.training.checkpoints import complete_checkpoints, remove_incomplete
 from sse.training.progress import ProgressBar, plot_training
 from sse.training.recipe import Recipe
@@ -71,7 +71,7 @@ def train(
     Raises:
         SseError: Bad data, a directory that holds another training, or a checkpoint that cannot be written.
     """
-    state = PartialState(cpu=_on_cpu())
+    state = PartialState(cpu=on_cpu())
     output = Path(output)
     directory = output / "training"
     whole = complete_checkpoints(directory)
@@ -138,12 +138,6 @@ def train(
     if state.is_main_process:
         _write(result, recipe, loaded, directory)
     return result
-
-
-def _on_cpu() -> bool:
-    import torch
-
-    return not torch.cuda.is_available()
 
 
 def _refuse_conflict(recipe: Recipe, output: Path, has_checkpoints: bool, resume: bool) -> None:
