@@ -1,0 +1,451 @@
+"""``Encoder``: text to vectors on any CPU, without torch. numpy is imported when an array is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from sse.edge.hub import locate
+from sse.edge.model_file import ModelFiles, read_model
+from sse.edge.tiers import Backend, choose_tier
+from sse.errors import InputError, SseError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BLOCK_CHARS = 1 << 16  # a thread takes this much text at a time: even a batch of uneven texts keeps all cores busy
+STREAM_TEXTS, STREAM_CHARS = 4096, 1 << 20
+PRECISIONS = ("float32", "int8", "binary", "ubinary")
+SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+
+
+class Encoder:
+    """A static embedding model. Make one with ``Encoder.from_pretrained``.
+
+    One encoder may be used by many threads at once. It survives a fork and can be pickled (by its directory).
+    """
+
+    def __init__(self, files: ModelFiles, dim: int | None, backend: str, threads: int | None) -> None:
+        self._files = files
+        self._backend = backend
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+            raise InputError(f"threads must be a positive whole number, not {threads!r}")
+        self._threads = threads
+        self._tier = choose_tier(files, backend)
+        self._dim = self._checked_dim(dim, files.table.dim)
+        self.max_seq_length = files.max_seq_length
+        self.prompts: Mapping[str, str] = files.prompts
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_repo: str | Path,
+        dim: int | None = None,
+        revision: str | None = None,
+        token: bool | str | None = None,
+        local_files_only: bool = False,
+        backend: Backend | None = None,
+        *,
+        threads: int | None = None,
+        cache_folder: str | None = None,
+    ) -> Encoder:
+        """Load a model.
+
+        Args:
+            path_or_repo: Directory, or Hub id (extra ``hub``).
+            dim: Give vectors of this many dimensions; only these columns of the table are read.
+            revision: Branch, tag or commit on the Hub.
+            token: Hub token.
+            local_files_only: Never touch the network.
+            backend: ``native``, ``numpy`` or ``tokenizers``; by default (``auto``, or the environment variable
+                SSE_BACKEND) the fastest one that can run the model.
+            threads: Threads for large batches; by default SSE_NUM_THREADS, or one for each core.
+            cache_folder: Where the Hub client keeps files.
+
+        Raises:
+            SseError: The model cannot be found, is damaged, or does not fit the backend; one sentence.
+            ValueError: ``dim`` or ``threads`` is out of range.
+
+        Example:
+            >>> encoder = Encoder.from_pretrained("my-model")  # doctest: +SKIP
+            >>> encoder.encode("first text").shape  # doctest: +SKIP
+            (512,)
+        """
+        directory = locate(
+            path_or_repo,
+            revision=revision,
+            token=token,
+            cache_folder=cache_folder,
+            local_files_only=local_files_only,
+        )
+        chosen = backend if backend not in (None, "auto") else os.environ.get("SSE_BACKEND", "auto")
+        return cls(read_model(directory), dim, str(chosen), threads)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (str(self._files.directory), self._dim, self._backend, self._threads)
+
+    def __repr__(self) -> str:
+        return f"Encoder({str(self._files.directory)!r}, dim={self._dim}, table={self.table!r}, backend={self.backend!r})"
+
+    @property
+    def backend(self) -> str:
+        """``native``, ``numpy`` or ``tokenizers``."""
+        return self._tier.name
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return self._dim
+
+    @property
+    def table(self) -> str:
+        """How the table is stored: ``f32``, ``f16``, ``int8`` or ``int4``."""
+        return self._files.table.name
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the table."""
+        return self._files.table.rows
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the files that decide the vectors."""
+        return self._files.fingerprint()
+
+    @property
+    def similarity_fn_name(self) -> str:
+        """What ``similarity`` computes."""
+        return self._files.similarity
+
+    def get_embedding_dimension(self) -> int:
+        """Width of the vectors, by its name in sentence-transformers."""
+        return self._dim
+
+    def encode(
+        self,
+        texts: str | Sequence[str],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        output_value: str = "sentence_embedding",
+        precision: str = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: str | None = None,
+        normalize_embeddings: bool = True,
+        truncate_dim: int | None = None,
+        max_length: int | None = None,
+    ) -> np.ndarray[Any, np.dtype[Any]]:
+        """Turn texts into vectors; the keywords are those of ``SentenceTransformer.encode``.
+
+        Args:
+            texts: One text or a sequence of them.
+            prompt_name: Put this prompt of the model before every text.
+            prompt: Put this before every text; goes before ``prompt_name``.
+            batch_size: Texts in a step of the progress bar. Vectors never depend on it.
+            show_progress_bar: Show one on standard error.
+            output_value: Only ``"sentence_embedding"``.
+            precision: ``"float32"``; ``"int8"``: each vector scaled so that its largest value is 127, which keeps
+                every cosine and needs no calibration; ``"binary"`` or ``"ubinary"``: the signs, eight to an int8
+                or uint8, as in sentence-transformers.
+            convert_to_numpy: Must be true: this encoder gives numpy arrays.
+            convert_to_tensor: Must be false.
+            device: ``None`` or ``"cpu"``.
+            normalize_embeddings: Give vectors of length 1 (a zero vector stays one).
+            truncate_dim: Give the first dimensions only, normalised after the cut.
+            max_length: Use at most this many tokens of a text; by default all, or what the model says.
+
+        Returns:
+            float32 (d,) for one text, (n, d) for n of them; other dtypes by ``precision``.
+
+        Raises:
+            ValueError: An argument out of range, or an item that is not valid text; the row is named.
+        """
+        if isinstance(texts, str):
+            rows: Sequence[str] = (texts,)
+        else:
+            rows = texts if isinstance(texts, (list, tuple)) else _as_list(texts)
+        if output_value != "sentence_embedding" or convert_to_tensor or not convert_to_numpy:
+            raise InputError("this encoder gives sentence embeddings as a numpy array, nothing else")
+        if device not in (None, "cpu"):
+            raise InputError(f"this encoder runs on the CPU, not on {device!r}")
+        if precision not in PRECISIONS:
+            raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+        if batch_size is not None and not (type(batch_size) is int and batch_size > 0):
+            raise InputError(f"batch_size must be a positive whole number, not {batch_size!r}")
+        prefix = self._prompt(prompt_name, prompt)
+        if prefix:
+            rows = [prefix + text for text in self._checked(rows)]
+        dim = self._checked_dim(truncate_dim, self._dim)
+        if show_progress_bar and len(rows) > 1:
+            data = self._encode_with_bar(rows, dim, normalize_embeddings, max_length, batch_size or 1024)
+        else:
+            data = self._encode(rows, dim, normalize_embeddings, max_length)
+        import numpy as np
+
+        vectors = np.frombuffer(data, np.float32).reshape(len(rows), dim)
+        if precision != "float32":
+            vectors = _with_precision(vectors, precision)
+        return vectors[0] if isinstance(texts, str) else vectors
+
+    def encode_query(
+        self, texts: str | Sequence[str], prompt_name: str | None = None, **options: Any
+    ) -> np.ndarray[Any, np.dtype[Any]]:
+        """``encode`` with the model's query prompt, if it has one."""
+        if prompt_name is None and options.get("prompt") is None and "query" in self.prompts:
+            prompt_name = "query"
+        return self.encode(texts, prompt_name, **options)
+
+    def encode_document(
+        self, texts: str | Sequence[str], prompt_name: str | None = None, **options: Any
+    ) -> np.ndarray[Any, np.dtype[Any]]:
+        """``encode`` with the model's document prompt, if it has one."""
+        if prompt_name is None and options.get("prompt") is None:
+            prompt_name = next((name for name in DOCUMENT_PROMPTS if name in self.prompts), None)
+        return self.encode(texts, prompt_name, **options)
+
+    def encode_raw(
+        self,
+        texts: Sequence[str],
+        *,
+        normalize_embeddings: bool = True,
+        truncate_dim: int | None = None,
+        max_length: int | None = None,
+    ) -> bytearray:
+        """Vectors as little-endian float32 bytes, row after row. With the native tier numpy is never imported."""
+        if isinstance(texts, str):
+            raise InputError("encode_raw takes a sequence of texts, not one string")
+        return self._encode(
+            texts, self._checked_dim(truncate_dim, self._dim), normalize_embeddings, max_length
+        )
+
+    def encode_stream(
+        self, texts: Iterable[str], batch_size: int | None = None, **options: Any
+    ) -> Iterator[np.ndarray[Any, np.dtype[Any]]]:
+        """Encode texts as they come, in bounded memory.
+
+        Args:
+            texts: Any iterable of strings.
+            batch_size: Texts in an array at most; by default up to 4096 texts or 2^20 characters.
+            **options: As for ``encode``.
+
+        Yields:
+            Arrays (n, d), in order.
+        """
+        source = iter(texts)
+        done = 0
+        while batch := _take(source, batch_size or STREAM_TEXTS, None if batch_size else STREAM_CHARS):
+            try:
+                vectors = self.encode(batch, **options)
+            except InputError as error:
+                raise error.moved(done) from None
+            done += len(batch)
+            yield vectors
+
+    def tokenize(self, texts: str | Sequence[str], max_length: int | None = None) -> list[list[int]]:
+        """Token ids of each text, without added special tokens."""
+        rows = [texts] if isinstance(texts, str) else list(texts)
+        limit = self._limit(max_length)
+        return [self._tier.ids(text, limit) for text in self._checked(rows)]
+
+    def similarity(self, a: Any, b: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Similarities (rows of a, rows of b) by the model's own function, cosine by default."""
+        import numpy as np
+
+        first, second = (np.atleast_2d(np.asarray(x, np.float32)) for x in (a, b))
+        kind = self.similarity_fn_name
+        if kind not in SIMILARITIES:
+            raise InputError(f"the model asks for the similarity {kind!r}, which is not known here")
+        if kind == "euclidean":
+            return np.stack([-np.linalg.norm(second - row, axis=1) for row in first])
+        if kind == "manhattan":
+            return np.stack([-np.abs(second - row).sum(1) for row in first])
+        if kind == "cosine":
+            first, second = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (first, second))
+        product: np.ndarray[Any, np.dtype[np.float32]] = first @ second.T
+        return product
+
+    # Inside
+
+    def _encode(self, texts: Sequence[str], dim: int, normalize: bool, max_length: int | None) -> bytearray:
+        limit = self._limit(max_length)
+        try:
+            if len(texts) > 1 and self._tier.parallel and (threads := self._thread_count()) > 1:
+                blocks = _blocks(texts)
+                if len(blocks) > 1:
+                    return self._encode_blocks(texts, blocks, dim, normalize, limit, threads)
+            if self._tier.parallel:
+                return self._tier.encode(texts, dim, normalize, limit)
+            return self._tier.encode(self._checked(texts), dim, normalize, limit)
+        except (TypeError, UnicodeEncodeError):
+            self._checked(texts)
+            raise
+        except ArithmeticError as error:
+            raise self._bad_row(texts, int(str(error)), limit) from None
+
+    def _encode_blocks(
+        self,
+        texts: Sequence[str],
+        blocks: list[tuple[int, int]],
+        dim: int,
+        normalize: bool,
+        limit: int,
+        threads: int,
+    ) -> bytearray:
+        """Threads take blocks until none is left. They live for one call: nothing to lose in a fork."""
+        out = bytearray(4 * dim * len(texts))
+        waiting = iter(blocks)  # next() on a list iterator is atomic under the GIL
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            for start, end in waiting:
+                if errors:
+                    return
+                try:
+                    self._tier.encode_into(texts[start:end], dim, normalize, limit, out, start)
+                except ArithmeticError as error:
+                    errors.append(ArithmeticError(str(int(str(error)) + start)))
+                except BaseException as error:
+                    errors.append(error)
+
+        helpers = [Thread(target=work, daemon=True) for _ in range(min(threads, len(blocks)) - 1)]
+        for helper in helpers:
+            helper.start()
+        work()
+        for helper in helpers:
+            helper.join()
+        if errors:
+            raise errors[0]
+        return out
+
+    def _encode_with_bar(
+        self, texts: Sequence[str], dim: int, normalize: bool, max_length: int | None, step: int
+    ) -> bytearray:
+        from rich.console import Console
+        from rich.progress import track
+
+        out = bytearray()
+        for start in track(range(0, len(texts), step), description="encode", console=Console(stderr=True)):
+            try:
+                out += self._encode(texts[start : start + step], dim, normalize, max_length)
+            except InputError as error:
+                raise error.moved(start) from None
+        return out
+
+    def _bad_row(self, texts: Sequence[str], number: int, limit: int) -> SseError:
+        """The sentence for a vector that is not finite: which token it comes from."""
+        for token in sorted(set(self._tier.ids(texts[number], limit))):
+            if not self._row_is_finite(token):
+                return SseError(f"{self._files.table.path}: row {token} of the table is not finite")
+        return SseError(f"{self._files.table.path}: text {number} gives values that are not finite")
+
+    def _row_is_finite(self, token: int) -> bool:
+        import numpy as np
+
+        from sse.edge.rows import Rows
+
+        with np.errstate(all="ignore"):
+            return bool(np.isfinite(Rows(self._files).sums(np.array([token]), self._files.table.dim)).all())
+
+    def _thread_count(self) -> int:
+        if self._threads is not None:
+            return self._threads
+        asked = os.environ.get("SSE_NUM_THREADS", "")
+        if asked.isdigit() and int(asked) > 0:
+            return int(asked)
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+
+    def _limit(self, max_length: int | None) -> int:
+        limit = self.max_seq_length if max_length is None else max_length
+        if limit is None:
+            return 0
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit < 1 << 62:
+            raise InputError(f"max_length must be a positive whole number of tokens, not {limit!r}")
+        return limit
+
+    def _prompt(self, prompt_name: str | None, prompt: str | None) -> str:
+        if prompt is not None:
+            return prompt
+        name = prompt_name or self._files.default_prompt_name
+        if name is None:
+            return ""
+        if name not in self.prompts:
+            known = ", ".join(self.prompts) or "none"
+            raise InputError(f"the model has no prompt {name!r} (it has: {known})")
+        return self.prompts[name]
+
+    @staticmethod
+    def _checked_dim(dim: int | None, largest: int) -> int:
+        if dim is None:
+            return largest
+        if isinstance(dim, bool) or not isinstance(dim, int) or not 1 <= dim <= largest:
+            raise InputError(f"dim must be from 1 to {largest}, not {dim!r}")
+        return dim
+
+    @staticmethod
+    def _checked(texts: Sequence[str]) -> Sequence[str]:
+        for number, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise InputError("text {row} must be a string, not " + type(text).__name__, number)
+            if not text.isascii():
+                try:
+                    text.encode("utf-8")
+                except UnicodeEncodeError as error:
+                    raise InputError(
+                        f"text {{row}} holds a lone surrogate at character {error.start} and is not valid Unicode",
+                        number,
+                    ) from None
+        return texts
+
+
+def _reopen(directory: str, dim: int, backend: str, threads: int | None) -> Encoder:
+    return Encoder(read_model(Path(directory)), dim, backend, threads)
+
+
+def _as_list(texts: Any) -> list[str]:
+    if isinstance(texts, (bytes, bytearray, Mapping)) or not isinstance(texts, Iterable):
+        raise InputError(f"texts must be a string or a sequence of strings, not {type(texts).__name__}")
+    return [text if type(text) is not str and isinstance(text, str) else text for text in texts]
+
+
+def _blocks(texts: Sequence[str]) -> list[tuple[int, int]]:
+    """Runs of texts of about BLOCK_CHARS; fewer when the texts are short in all."""
+    blocks, start, size = [], 0, 0
+    for number, text in enumerate(texts, 1):
+        size += len(text) + 32
+        if size >= BLOCK_CHARS:
+            blocks.append((start, number))
+            start, size = number, 0
+    if start < len(texts):
+        blocks.append((start, len(texts)))
+    return blocks
+
+
+def _take(source: Iterator[str], texts: int, chars: int | None) -> list[str]:
+    if chars is None:
+        return list(islice(source, texts))
+    batch: list[str] = []
+    for text in source:
+        batch.append(text)
+        chars -= len(text) if isinstance(text, str) else 0
+        if len(batch) >= texts or chars <= 0:
+            break
+    return batch
+
+
+def _with_precision(vectors: Any, precision: str) -> Any:
+    import numpy as np
+
+    if precision == "int8":
+        largest = np.abs(vectors).max(axis=1, keepdims=True)
+        return np.rint(vectors * (127 / np.where(largest > 0, largest, 1))).astype(np.int8)
+    bits = np.packbits(vectors > 0, axis=1)
+    return bits if precision == "ubinary" else (bits.astype(np.int16) - 128).astype(np.int8)

@@ -1,0 +1,127 @@
+/* One text to one vector: tokenize.h fills chunks of ids, the kernels sum their rows, the finish makes the vector. */
+#ifndef SSE_EMBED_H
+#define SSE_EMBED_H
+#include "kernels.h"
+#include "tokenize.h"
+
+typedef struct {
+    Vocab vocab;
+    Unicode unicode;
+    Table table;
+    const Kernels *kernels;
+    int empty_zero;
+} Model;
+
+typedef struct Scratch Scratch;
+struct Scratch { /* buffers of one call at a time */
+    Stream stream; /* first: a Stream * is a Scratch * */
+    const Model *model;
+    size_t d;
+    float *acc;
+    void *work;
+    double *wide;   /* sums of the chunks before this one, for texts of more than CHUNK tokens */
+    int64_t tokens; /* of the chunks taken so far */
+    u32 *all;       /* for scratch_ids: every id of the text */
+    size_t all_cap;
+    int no_memory;
+    Scratch *next;
+};
+enum { OK = 0, NOT_FINITE = 1, NO_MEMORY = 2 };
+
+static void scratch_free(Scratch *s) {
+    if (!s) return;
+    free(s->stream.cache);
+    free(s->stream.ids);
+    free(s->stream.word);
+    free(s->acc);
+    free(s->work);
+    free(s->wide);
+    free(s->all);
+    free(s);
+}
+
+static Scratch *scratch_new(const Model *m) { /* NULL: no memory */
+    size_t width = padded(m->table.dim);
+    Scratch *s = calloc(1, sizeof *s);
+    if (!s) return NULL;
+    s->model = m;
+    s->stream.vocab = &m->vocab;
+    s->stream.unicode = &m->unicode;
+    s->stream.cache = calloc((size_t)1 << CACHE_BITS, sizeof(Cached)); /* touched as words come */
+    s->stream.ids = malloc(sizeof(u32) * (CHUNK + MAX_WORD_CHARS + 16));
+    s->stream.word = malloc(4 * (size_t)MAX_WORD_CHARS + 16);
+    s->acc = calloc(width, sizeof(float)); /* the columns that pad it are computed on, so they must be numbers */
+    s->work = malloc(width * (sizeof(int32_t) + sizeof(int16_t)));
+    s->wide = malloc(width * sizeof(double));
+    if (!s->stream.cache || !s->stream.ids || !s->stream.word || !s->acc || !s->work || !s->wide) {
+        scratch_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+static void take_rows(Stream *stream) {
+    Scratch *s = (Scratch *)stream;
+    const Model *m = s->model;
+    if (s->tokens && !stream->n) return;
+    m->kernels->sum[m->table.kind](&m->table, stream->ids, stream->n, s->d, s->acc, s->work);
+    if (s->tokens)
+        for (size_t i = 0; i < s->d; i++) s->wide[i] += (double)s->acc[i];
+    else if (stream->n >= CHUNK)
+        for (size_t i = 0; i < s->d; i++) s->wide[i] = (double)s->acc[i];
+    s->tokens += stream->n;
+}
+
+/* The vector of valid UTF-8 text: d floats. `limit`: tokens to use at most, 0 for all. */
+static int embed(Scratch *s, const u8 *text, size_t size, size_t d, int normalize, int64_t limit, float *out) {
+    const Model *m = s->model;
+    float *acc = s->acc, sum, r = 1;
+    s->d = d;
+    s->tokens = 0;
+    s->stream.take = take_rows;
+    tokenize(&s->stream, text, size, limit);
+    if (!s->tokens && m->empty_zero) {
+        memset(out, 0, d * sizeof(float));
+        return OK;
+    }
+    if (s->tokens >= CHUNK)
+        for (size_t i = 0; i < d; i++) acc[i] = (float)s->wide[i];
+    if (m->table.kind <= F16) { /* the other kinds cannot hold an infinity; tanh would hide it */
+        float check = 0;
+        for (size_t i = 0; i < d; i++) check += acc[i] * 0.f;
+        if (check != 0) return NOT_FINITE;
+    }
+    sum = m->kernels->finish(&m->table, d, s->tokens ? (float)(1.0 / (double)s->tokens) : 0.f, acc);
+    if (!(sum <= 3.4e38f)) return NOT_FINITE;
+    if (normalize) r = sum > 0 ? 1.f / sqrtf(sum) : 0.f;
+    for (size_t i = 0; i < d; i++) out[i] = acc[i] * r;
+    return OK;
+}
+
+static void take_ids(Stream *stream) {
+    Scratch *s = (Scratch *)stream;
+    size_t n = (size_t)s->tokens + stream->n;
+    if (s->no_memory) return;
+    if (n > s->all_cap) {
+        size_t cap = n + n / 2 + 64;
+        u32 *all = cap > SIZE_MAX / sizeof(u32) ? NULL : realloc(s->all, cap * sizeof(u32));
+        if (!all) {
+            s->no_memory = 1;
+            return;
+        }
+        s->all = all;
+        s->all_cap = cap;
+    }
+    if (stream->n) memcpy(s->all + s->tokens, stream->ids, stream->n * sizeof(u32));
+    s->tokens += stream->n;
+}
+
+/* The ids of valid UTF-8 text: s->all[0..s->tokens). */
+static int text_ids(Scratch *s, const u8 *text, size_t size, int64_t limit) {
+    s->tokens = 0;
+    s->no_memory = 0;
+    s->stream.take = take_ids;
+    tokenize(&s->stream, text, size, limit);
+    return s->no_memory ? NO_MEMORY : OK;
+}
+#endif

@@ -1,0 +1,196 @@
+"""The three ways to run one model, and the choice between them.
+
+``native``: compiled, everything in one pass. ``numpy``: no compiled code of ours. ``tokenizers``: any tokenizer, with the
+Hugging Face library. All give the same ids, and vectors equal to 1e-6.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from threading import Lock
+from typing import Any, Literal, Protocol
+
+from sse.edge.model_file import ModelFiles
+from sse.edge.tokenizer_file import Unsupported, WordPiece, read_tokenizer
+from sse.edge.wordpiece import unicode_table
+from sse.errors import SseError, require
+
+Backend = Literal["auto", "native", "numpy", "tokenizers"]
+BACKENDS = ("auto", "native", "numpy", "tokenizers")
+KINDS = ("f32", "f16", "int8_column", "int8_row", "int4")
+
+
+class Tier(Protocol):
+    """Texts, all of them strings, to vectors and ids. A limit of 0 tokens means all of them."""
+
+    name: str
+    parallel: bool
+    """Do threads help?"""
+
+    def encode(self, texts: Sequence[str], dim: int, normalize: bool, limit: int) -> bytearray:
+        """float32 rows, little-endian (texts, dim)."""
+
+    def encode_into(
+        self, texts: Sequence[str], dim: int, normalize: bool, limit: int, out: bytearray, row: int
+    ) -> None:
+        """The same into ``out``, from ``row`` on."""
+
+    def ids(self, text: str, limit: int) -> list[int]:
+        """Token ids."""
+
+
+def native_module() -> Any | None:
+    """The compiled core, or None where the package was installed without it."""
+    try:
+        from sse.edge import _native  # type: ignore[attr-defined, unused-ignore]
+    except ImportError:
+        return None
+    return _native
+
+
+def choose_tier(files: ModelFiles, backend: str) -> Tier:
+    """The fastest tier that can run the model, or the one asked for.
+
+    Raises:
+        SseError: An unknown name, or a tier that is not installed or cannot run this tokenizer.
+    """
+    if backend not in BACKENDS:
+        raise SseError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
+    spec = read_tokenizer(files.tokenizer, files.table.rows)
+    if backend == "tokenizers" or (backend == "auto" and isinstance(spec, Unsupported)):
+        return TokenizersTier(files)
+    if isinstance(spec, Unsupported):
+        raise SseError(f"{files.tokenizer}: backend {backend!r} cannot run this tokenizer: {spec.reason}")
+    core = native_module()
+    if backend == "native" and core is None:
+        raise SseError("the native core is not installed; install from a wheel, or with a C compiler at hand")
+    return NumpyTier(files, spec) if backend == "numpy" or core is None else NativeTier(files, spec)
+
+
+class NativeTier:
+    """The compiled core; numpy is never imported."""
+
+    name = "native"
+    parallel = True
+
+    def __init__(self, files: ModelFiles, spec: WordPiece, isa: str = "auto") -> None:
+        core, table = native_module(), files.table
+        assert core is not None
+        alpha = files.alpha
+        if table.column_scales:  # one product in double, rounded once: what a float32 product is
+            alpha = array("f", [a * s for a, s in zip(alpha, table.column_scales, strict=True)])
+        try:
+            self.core = core.Core(
+                pieces=list(spec.pieces),
+                ids=array("I", spec.pieces.values()).tobytes(),
+                specials=list(spec.specials.items()),
+                unk=spec.unk,
+                max_chars=spec.max_chars,
+                unicode=unicode_table(),
+                path=str(table.path),
+                kind=KINDS.index(table.kind),
+                rows=table.rows,
+                dim=table.dim,
+                codes=table.codes,
+                scales=table.scales,
+                scales_f16=table.scales_dtype == "F16",
+                groups=table.groups,
+                codebook=table.codebook.tobytes(),
+                alpha=alpha.tobytes(),
+                beta=files.beta.tobytes(),
+                bias=files.bias.tobytes(),
+                empty_zero=files.empty_zero,
+                isa=isa,
+            )
+        except (ValueError, OSError) as error:
+            raise SseError(f"{table.path}: {error}") from None
+
+    def encode(self, texts: Sequence[str], dim: int, normalize: bool, limit: int) -> bytearray:
+        """See ``Tier``."""
+        vectors: bytearray = self.core.encode(texts, dim, normalize, limit)
+        return vectors
+
+    def encode_into(
+        self, texts: Sequence[str], dim: int, normalize: bool, limit: int, out: bytearray, row: int
+    ) -> None:
+        """See ``Tier``."""
+        self.core.encode(texts, dim, normalize, limit, out, row)
+
+    def ids(self, text: str, limit: int) -> list[int]:
+        """See ``Tier``."""
+        return array("I", self.core.ids(text, limit)).tolist()
+
+
+class NumpyTier:
+    """Pure Python for a few texts, vectorised for many."""
+
+    name = "numpy"
+    parallel = False
+    few = 8
+
+    def __init__(self, files: ModelFiles, spec: WordPiece) -> None:
+        from sse.edge.ascii_batch import BatchTokenizer
+        from sse.edge.rows import Rows
+        from sse.edge.wordpiece import PythonTokenizer
+
+        self.python = PythonTokenizer(spec)
+        self.batch = BatchTokenizer(self.python)
+        self.rows = Rows(files)
+        self.lock = Lock()  # the memo of the batch tokenizer is one for all threads
+
+    def _bags(self, texts: Sequence[str], limit: int) -> list[Any]:
+        import numpy as np
+
+        cut = limit or None
+        if len(texts) < self.few:
+            return [np.array(self.python.ids(text)[:cut], np.int64) for text in texts]
+        with self.lock:
+            flat, offsets = self.batch.batch(texts)
+        bounds = offsets.tolist()
+        return [flat[bounds[k] : bounds[k + 1]][:cut] for k in range(len(texts))]
+
+    def encode(self, texts: Sequence[str], dim: int, normalize: bool, limit: int) -> bytearray:
+        """See ``Tier``."""
+        return bytearray(self.rows.vectors(self._bags(texts, limit), dim, normalize=normalize).data)
+
+    def encode_into(
+        self, texts: Sequence[str], dim: int, normalize: bool, limit: int, out: bytearray, row: int
+    ) -> None:
+        """See ``Tier``."""
+        out[4 * dim * row : 4 * dim * (row + len(texts))] = self.encode(texts, dim, normalize, limit)
+
+    def ids(self, text: str, limit: int) -> list[int]:
+        """See ``Tier``."""
+        return self.python.ids(text)[: limit or None]
+
+
+class TokenizersTier(NumpyTier):
+    """The Hugging Face library for the ids, numpy for the rest."""
+
+    name = "tokenizers"
+
+    def __init__(self, files: ModelFiles) -> None:
+        require("tokenizers", "tokenizers")
+        from tokenizers import Tokenizer
+
+        from sse.edge.rows import Rows
+
+        try:
+            self.tokenizer = Tokenizer.from_file(str(files.tokenizer))
+        except Exception as error:  # the library raises bare Exception
+            raise SseError(f"{files.tokenizer}: not a tokenizer: {error}") from None
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
+        self.rows = Rows(files)
+
+    def _bags(self, texts: Sequence[str], limit: int) -> list[Any]:
+        import numpy as np
+
+        encoded = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(item.ids[: limit or None], np.int64) for item in encoded]
+
+    def ids(self, text: str, limit: int) -> list[int]:
+        """See ``Tier``."""
+        ids: list[int] = self._bags([text], limit)[0].tolist()
+        return ids
