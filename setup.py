@@ -11,12 +11,17 @@ class StableAbiWheel(bdist_wheel):
     """One wheel for CPython 3.10 and later."""
 
     def get_tag(self) -> tuple[str, str, str]:
+        """Name the oldest Python and the stable ABI."""
         python, abi, platform = super().get_tag()
         return ("cp310", "abi3", platform) if python.startswith("cp") else (python, abi, platform)
 
 
 # No fast-math and no contraction: every instruction set and every compiler gives the same bits.
-flags = ["/O2"] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
+flags = (
+    ["/O2"]
+    if sys.platform == "win32"
+    else ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
+)
 native = Extension(
     "sse.edge._native",
     ["sse/edge/native/module.c"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -23,6 +24,30 @@ app = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print machine-readable output.")]
+
+
+class Precision(str, Enum):
+    """Stored forms of vectors."""
+
+    f32 = "f32"
+    int8 = "int8"
+    binary = "binary"
+
+
+class Kind(str, Enum):
+    """What texts are for."""
+
+    document = "document"
+    query = "query"
+
+
+class Backend(str, Enum):
+    """What computes vectors."""
+
+    auto = "auto"
+    native = "native"
+    numpy = "numpy"
+    tokenizers = "tokenizers"
 
 
 class Table(str, Enum):
@@ -56,6 +81,10 @@ def _print(text: str) -> None:
 
 def _print_json(value: Any) -> None:
     _print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201
 
 
 def _version(asked: bool) -> None:
@@ -198,11 +227,46 @@ def export(
                 "table": done.table,
                 "table_bytes": done.table_bytes,
                 "cosine": done.cosine,
+                "alternatives": dict(done.alternatives),
             }
         )
     else:
         size = f"{done.table_bytes / 1e6:.1f} MB"
         _print(f"{directory}: table {done.table}, {size}, mean cosine to float32 {done.cosine:.5f}")
+        for layout, cosine in done.alternatives:
+            _print(f"  not taken: {layout}, {cosine:.5f}")
+
+
+@app.command()
+def encode(
+    model: Annotated[str, typer.Argument(help="Directory or Hub id of a model.")],
+    input: Annotated[Path, typer.Argument(help="Text (one a line), JSON lines, CSV or Parquet.")],
+    output: Annotated[Path, typer.Argument(help="Vectors, one row a text: .npy or .parquet.")],
+    dim: Annotated[int | None, typer.Option(min=1, help="Use only the first dimensions.")] = None,
+    precision: Annotated[Precision, typer.Option(help="How the vectors are stored.")] = Precision.f32,
+    field: Annotated[str | None, typer.Option(help="Which field of a record to encode.")] = None,
+    kind: Annotated[Kind, typer.Option(help="Texts that are searched, or looked for.")] = Kind.document,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="By default one for every core that may be used.")
+    ] = None,
+    backend: Annotated[Backend, typer.Option(help="What computes: auto chooses the fastest.")] = Backend.auto,
+    as_json: AsJson = False,
+) -> None:
+    """Encode the texts of a file; a run that was stopped goes on when it is started again."""
+    from sse.edge import Encoder
+    from sse.encode import check_places, encode_file
+
+    check_places(input, output)
+    encoder = Encoder.from_pretrained(model, dim=dim, backend=backend.value, threads=threads)
+    try:
+        done = encode_file(encoder, input, output, precision=precision.value, field=field, kind=kind.value)
+    except KeyboardInterrupt:
+        _fail(f"{output}: stopped; the same command goes on from here", 130)
+    if as_json:
+        _print_json({**asdict(done), "output": str(done.output), "seconds": round(done.seconds, 3)})
+    else:
+        rate = (done.rows - done.resumed_rows) / max(done.seconds, 1e-9)
+        _print(f"{output}: {done.rows:,} vectors of {done.dim} dims, {done.precision}, {rate:,.0f} a second")
 
 
 @app.command()
@@ -216,18 +280,55 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find the lines or records of a file that are nearest to a query."""
-    require("torch", "train")
-    from sse.modeling import load_model
-    from sse.search import read_texts
+    from sse.edge import Encoder
     from sse.search import search as run
+    from sse.texts import read_texts
 
     texts = read_texts(file, field)
-    hits = run(load_model(model), texts, query, k=k, dim=dim)
+    hits = run(Encoder.from_pretrained(model, dim=dim), texts, query, k=k)
     if as_json:
         _print_json([{"score": hit.score, "number": hit.number, "text": hit.text} for hit in hits])
     else:
         for hit in hits:
             _print(f"{hit.score:.3f}  {hit.number}: {hit.text}")
+
+
+@app.command()
+def bench(
+    model: Annotated[Path, typer.Argument(help="Directory of an exported model.")],
+    table: Annotated[
+        list[Table] | None,
+        typer.Option(help="Form of the table, by default the stored one; may be repeated."),
+    ] = None,
+    peers: Annotated[
+        str | None,
+        typer.Option(help="model2vec,sentence-transformers or none; by default those installed."),
+    ] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="Text file to measure on; by default Python's documentation.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Measure little: a look.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Directory for bench.json, bench.md and bench.png."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the speed of a model on this machine's CPU, beside other libraries."""
+    require("psutil", "bench")
+    if output is not None:
+        require("matplotlib", "bench")  # before the minutes, not after them
+    from sse.bench import bench as run
+
+    chosen = None if peers is None else [] if peers == "none" else peers.split(",")
+    forms = [form.value for form in table or ()]
+    report = run(model, tables=forms, peers=chosen, text=text, quick=quick, say=_say)
+    if output is not None:
+        report.save(output)
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        _print(report.markdown())
 
 
 @app.command()

@@ -15,6 +15,7 @@ _PACKAGES = (
     "transformers",
     "sentence-transformers",
     "tokenizers",
+    "model2vec",
     "bm25s",
     "PyStemmer",
 )

@@ -145,7 +145,10 @@ def test_both_ways_to_call_it(command):
             ["search", "{place}/model", "{place}/pairs.jsonl", "q", "--field", "body"],
             "record 1 has no text field 'body'",
         ),
-        (["search", "{place}/model", "{place}/pairs.jsonl", "q", "--dim", "99"], "16 dimensions, not 99"),
+        (
+            ["search", "{place}/model", "{place}/pairs.jsonl", "q", "--dim", "99"],
+            "dim must be from 1 to 16, not 99",
+        ),
         (["quickstart", "--output", "{place}"], "is not from a quickstart"),
     ],
 )

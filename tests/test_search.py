@@ -1,50 +1,9 @@
-"""Reading texts out of files, and ranking them."""
+"""Ranking texts by their nearness to a query."""
 
-import json
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from sse.errors import SseError
-from sse.search import read_texts, search
-
-RECORDS = [{"id": 1, "title": "Mars", "text": "red planet"}, {"id": 2, "title": "", "text": "blue planet"}]
-
-
-def test_lines(tmp_path):
-    (tmp_path / "a.txt").write_text("one\n\ntwo\n")
-    assert read_texts(tmp_path / "a.txt") == ["one", "", "two"]
-
-
-def test_records_of_every_kind(tmp_path):
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
-    (tmp_path / "a.csv").write_text("id,title,text\n1,Mars,red planet\n2,,blue planet\n")
-    pq.write_table(pa.Table.from_pylist(RECORDS), tmp_path / "a.parquet")
-    for name in ("a.jsonl", "a.csv", "a.parquet"):
-        assert read_texts(tmp_path / name) == ["Mars red planet", "blue planet"]
-        assert read_texts(tmp_path / name, field="title") == ["Mars", ""]
-
-
-def test_first_text_field_where_there_is_no_text(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"n": 1, "body": "x"}\n')
-    assert read_texts(tmp_path / "a.jsonl") == ["x"]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.jsonl", b'{"text": "x"}\n{oops\n', r"a\.jsonl: line 2 is not JSON"),
-        ("a.jsonl", b'{"text": "x"}\n3\n', "line 2 is not a JSON object"),
-        ("a.jsonl", b'{"n": 3}\n', "record 1 has no field that holds text"),
-        ("a.txt", b"\xff\xfe", r"a\.txt: not UTF-8"),
-        ("a.parquet", b"no", r"a\.parquet: not a Parquet file"),
-    ],
-)
-def test_broken_files_are_named(tmp_path, name, content, message):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(SseError, match=message):
-        read_texts(tmp_path / name)
+from sse.search import search
 
 
 def test_ranking(model):

@@ -108,4 +108,5 @@ def _hash(low: Any, high: Any) -> Ints:
     mixed = (low ^ (high * U64(0x6A09E667F3BCC909))) * U64(0x9E3779B97F4A7C15)
     mixed ^= mixed >> U64(29)
     mixed *= U64(0xBB67AE8584CAA73B)
-    return (mixed >> U64(64 - BITS)).astype(np.int64)
+    slots: Ints = (mixed >> U64(64 - BITS)).astype(np.int64)
+    return slots

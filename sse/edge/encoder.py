@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from sse.edge.batches import STREAM_CHARS, STREAM_TEXTS, blocks_of, take
 from sse.edge.hub import locate
 from sse.edge.model_file import ModelFiles, read_model
 from sse.edge.tiers import Backend, choose_tier
@@ -17,10 +16,6 @@ from sse.errors import InputError, SseError
 if TYPE_CHECKING:
     import numpy as np
 
-BLOCK_CHARS = 1 << 16  # a thread takes this much text at a time: even a batch of uneven texts keeps all cores busy
-STREAM_TEXTS, STREAM_CHARS = 4096, 1 << 20
-PRECISIONS = ("float32", "int8", "binary", "ubinary")
-SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 
@@ -40,6 +35,8 @@ class Encoder:
         self._dim = self._checked_dim(dim, files.table.dim)
         self.max_seq_length = files.max_seq_length
         self.prompts: Mapping[str, str] = files.prompts
+        # True: a text needs nothing but the native core.
+        self._quick = self._tier.parallel and not files.default_prompt_name
 
     @classmethod
     def from_pretrained(
@@ -90,7 +87,8 @@ class Encoder:
         return _reopen, (str(self._files.directory), self._dim, self._backend, self._threads)
 
     def __repr__(self) -> str:
-        return f"Encoder({str(self._files.directory)!r}, dim={self._dim}, table={self.table!r}, backend={self.backend!r})"
+        name = str(self._files.directory)
+        return f"Encoder({name!r}, dim={self._dim}, table={self.table!r}, backend={self.backend!r})"
 
     @property
     def backend(self) -> str:
@@ -167,6 +165,25 @@ class Encoder:
         Raises:
             ValueError: An argument out of range, or an item that is not valid text; the row is named.
         """
+        if (
+            type(texts) is str
+            and self._quick
+            and self.max_seq_length is None
+            and normalize_embeddings
+            and prompt_name is None
+            and prompt is None
+            and truncate_dim is None
+            and max_length is None
+            and device is None
+            and precision == "float32"
+            and output_value == "sentence_embedding"
+            and convert_to_numpy
+            and not convert_to_tensor
+        ):  # one text as most people ask for it: all that follows costs as much again as the vector
+            try:
+                return _frombuffer(self._tier.encode((texts,), self._dim, True, 0))
+            except (UnicodeEncodeError, ArithmeticError):
+                pass  # what is wrong is said below
         if isinstance(texts, str):
             rows: Sequence[str] = (texts,)
         else:
@@ -175,8 +192,6 @@ class Encoder:
             raise InputError("this encoder gives sentence embeddings as a numpy array, nothing else")
         if device not in (None, "cpu"):
             raise InputError(f"this encoder runs on the CPU, not on {device!r}")
-        if precision not in PRECISIONS:
-            raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
         if batch_size is not None and not (type(batch_size) is int and batch_size > 0):
             raise InputError(f"batch_size must be a positive whole number, not {batch_size!r}")
         prefix = self._prompt(prompt_name, prompt)
@@ -187,11 +202,11 @@ class Encoder:
             data = self._encode_with_bar(rows, dim, normalize_embeddings, max_length, batch_size or 1024)
         else:
             data = self._encode(rows, dim, normalize_embeddings, max_length)
-        import numpy as np
-
-        vectors = np.frombuffer(data, np.float32).reshape(len(rows), dim)
+        vectors = _frombuffer(data).reshape(len(rows), dim)
         if precision != "float32":
-            vectors = _with_precision(vectors, precision)
+            from sse.edge.vectors import with_precision
+
+            vectors = with_precision(vectors, precision)
         return vectors[0] if isinstance(texts, str) else vectors
 
     def encode_query(
@@ -240,7 +255,7 @@ class Encoder:
         """
         source = iter(texts)
         done = 0
-        while batch := _take(source, batch_size or STREAM_TEXTS, None if batch_size else STREAM_CHARS):
+        while batch := take(source, batch_size or STREAM_TEXTS, None if batch_size else STREAM_CHARS):
             try:
                 vectors = self.encode(batch, **options)
             except InputError as error:
@@ -256,20 +271,9 @@ class Encoder:
 
     def similarity(self, a: Any, b: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Similarities (rows of a, rows of b) by the model's own function, cosine by default."""
-        import numpy as np
+        from sse.edge.vectors import similarities
 
-        first, second = (np.atleast_2d(np.asarray(x, np.float32)) for x in (a, b))
-        kind = self.similarity_fn_name
-        if kind not in SIMILARITIES:
-            raise InputError(f"the model asks for the similarity {kind!r}, which is not known here")
-        if kind == "euclidean":
-            return np.stack([-np.linalg.norm(second - row, axis=1) for row in first])
-        if kind == "manhattan":
-            return np.stack([-np.abs(second - row).sum(1) for row in first])
-        if kind == "cosine":
-            first, second = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (first, second))
-        product: np.ndarray[Any, np.dtype[np.float32]] = first @ second.T
-        return product
+        return similarities(a, b, self.similarity_fn_name)
 
     # Inside
 
@@ -277,7 +281,7 @@ class Encoder:
         limit = self._limit(max_length)
         try:
             if len(texts) > 1 and self._tier.parallel and (threads := self._thread_count()) > 1:
-                blocks = _blocks(texts)
+                blocks = blocks_of(texts)
                 if len(blocks) > 1:
                     return self._encode_blocks(texts, blocks, dim, normalize, limit, threads)
             if self._tier.parallel:
@@ -299,6 +303,8 @@ class Encoder:
         threads: int,
     ) -> bytearray:
         """Threads take blocks until none is left. They live for one call: nothing to lose in a fork."""
+        from threading import Thread
+
         out = bytearray(4 * dim * len(texts))
         waiting = iter(blocks)  # next() on a list iterator is atomic under the GIL
         errors: list[BaseException] = []
@@ -406,6 +412,12 @@ class Encoder:
         return texts
 
 
+def _frombuffer(data: bytearray) -> np.ndarray[Any, np.dtype[np.float32]]:
+    import numpy as np
+
+    return np.frombuffer(data, np.float32)
+
+
 def _reopen(directory: str, dim: int, backend: str, threads: int | None) -> Encoder:
     return Encoder(read_model(Path(directory)), dim, backend, threads)
 
@@ -413,39 +425,4 @@ def _reopen(directory: str, dim: int, backend: str, threads: int | None) -> Enco
 def _as_list(texts: Any) -> list[str]:
     if isinstance(texts, (bytes, bytearray, Mapping)) or not isinstance(texts, Iterable):
         raise InputError(f"texts must be a string or a sequence of strings, not {type(texts).__name__}")
-    return [text if type(text) is not str and isinstance(text, str) else text for text in texts]
-
-
-def _blocks(texts: Sequence[str]) -> list[tuple[int, int]]:
-    """Runs of texts of about BLOCK_CHARS; fewer when the texts are short in all."""
-    blocks, start, size = [], 0, 0
-    for number, text in enumerate(texts, 1):
-        size += len(text) + 32
-        if size >= BLOCK_CHARS:
-            blocks.append((start, number))
-            start, size = number, 0
-    if start < len(texts):
-        blocks.append((start, len(texts)))
-    return blocks
-
-
-def _take(source: Iterator[str], texts: int, chars: int | None) -> list[str]:
-    if chars is None:
-        return list(islice(source, texts))
-    batch: list[str] = []
-    for text in source:
-        batch.append(text)
-        chars -= len(text) if isinstance(text, str) else 0
-        if len(batch) >= texts or chars <= 0:
-            break
-    return batch
-
-
-def _with_precision(vectors: Any, precision: str) -> Any:
-    import numpy as np
-
-    if precision == "int8":
-        largest = np.abs(vectors).max(axis=1, keepdims=True)
-        return np.rint(vectors * (127 / np.where(largest > 0, largest, 1))).astype(np.int8)
-    bits = np.packbits(vectors > 0, axis=1)
-    return bits if precision == "ubinary" else (bits.astype(np.int16) - 128).astype(np.int8)
+    return list(texts)

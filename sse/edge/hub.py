@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sse.edge.model_file import Q4_REST, Q4_TABLE, WEIGHTS, _module_folder
+from sse.edge.model_file import Q4_REST, Q4_TABLE, WEIGHTS, module_folder
 from sse.errors import SseError, require
 
 ALWAYS = ("modules.json", "config_sentence_transformers.json")
@@ -57,17 +57,19 @@ def locate(
         if found:
             snapshot = found[0].parent
             where["revision"] = snapshot.name  # a push in between must not mix two commits
-            folder = _module_folder(snapshot).relative_to(snapshot).as_posix()
+            folder = module_folder(snapshot).relative_to(snapshot).as_posix()
         prefix = "" if folder in ("", ".") else f"{folder}/"
         for file in MODULE:
             found += [fetched] if (fetched := fetch(prefix + file)) is not None else []
         if (weights := fetch(prefix + WEIGHTS)) is not None:
             found.append(weights)
         else:
-            found += [path for file in (Q4_TABLE, Q4_REST) if (path := fetch(prefix + file)) is not None]
+            found += [part for file in (Q4_TABLE, Q4_REST) if (part := fetch(prefix + file)) is not None]
     except SseError:
         raise
-    except Exception as error:  # the client's errors have many roots: no such repository, no right, no network
+    except (
+        Exception
+    ) as error:  # the client's errors have many roots: no such repository, no right, no network
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SseError(f"{name}: cannot be fetched from the Hub: {reason}") from error
     if not found:

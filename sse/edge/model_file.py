@@ -1,7 +1,8 @@
 """Read a model directory without numpy and without trust: every size, offset, dtype and name is checked before use.
 
 A quantised table is found by its tensors, a published 4-bit file by its name. Nothing here reads the table itself:
-it stays in the file, and the tiers map it.
+it stays in the file, and the tiers map it. What is slow to import is left out: a process that embeds one text is done
+in the time that `dataclasses` and `hashlib` take.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 import json
 import struct
 from array import array
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from hashlib import sha256
 from math import isfinite, prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sse.errors import SseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FORMAT_VERSION = 1
 WEIGHTS, Q4_TABLE, Q4_REST = "model.safetensors", "embedding.q4_k_m.bin", "model_rest.safetensors"
@@ -25,8 +26,7 @@ WIDTHS = {"F32": 4, "F16": 2, "I8": 1, "U8": 1, "BF16": 2, "F64": 8, "I16": 2, "
 DYT = ("dyt.alpha", "dyt.beta", "dyt.bias")
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """Where a tensor lies in a file."""
 
     dtype: str
@@ -40,8 +40,7 @@ class Tensor:
         return prod(self.shape) * WIDTHS[self.dtype]
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """The table as it is stored; offsets are bytes from the start of ``path``."""
 
     path: Path
@@ -54,8 +53,8 @@ class Table:
     scales_dtype: str = "F32"
     groups: int = 0
     """Scales in a row of an int4 table."""
-    codebook: array[float] = field(default_factory=lambda: array("f"))
-    column_scales: array[float] = field(default_factory=lambda: array("f"))
+    codebook: array[float] = array("f")
+    column_scales: array[float] = array("f")
 
     @property
     def name(self) -> str:
@@ -63,8 +62,7 @@ class Table:
         return self.kind.partition("_")[0]
 
 
-@dataclass(frozen=True)
-class ModelFiles:
+class ModelFiles(NamedTuple):
     """A model directory whose files agree with each other, except for the tokenizer, which its reader checks."""
 
     directory: Path
@@ -82,6 +80,8 @@ class ModelFiles:
 
     def fingerprint(self) -> str:
         """A digest of what decides the vectors; of the weights only size, head and tail are read."""
+        from hashlib import sha256
+
         digest = sha256(repr((self.max_seq_length, self.empty_zero, self.prompts)).encode())
         digest.update(self.tokenizer.read_bytes())
         digest.update(self.alpha.tobytes() + self.beta.tobytes() + self.bias.tobytes())
@@ -103,7 +103,7 @@ def read_model(directory: Path) -> ModelFiles:
     if not directory.is_dir():
         raise SseError(f"{directory}: there is no such directory")
     settings = _object(directory / "config_sentence_transformers.json", required=False)
-    folder = _module_folder(directory)
+    folder = module_folder(directory)
     config = _object(folder / "config.json", required=False)
     version = config.get("format_version", FORMAT_VERSION)
     if config.get("format") == "stable-static-embedding" and version != FORMAT_VERSION:
@@ -187,7 +187,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _module_folder(directory: Path) -> Path:
+def module_folder(directory: Path) -> Path:
     """Where the module's files lie, by modules.json; only a folder inside the directory is accepted."""
     file = directory / "modules.json"
     if not file.is_file():
@@ -226,7 +226,9 @@ def _table(path: Path, tensors: dict[str, Tensor]) -> Table:
     weight = tensors.get("embedding.weight")
     if weight is not None:
         if len(weight.shape) != 2 or weight.dtype not in ("F32", "F16") or not weight.bytes:
-            raise SseError(f"{path}: embedding.weight is {weight.dtype} {list(weight.shape)}, not a float table")
+            raise SseError(
+                f"{path}: embedding.weight is {weight.dtype} {list(weight.shape)}, not a float table"
+            )
         return Table(path, weight.dtype.lower(), *weight.shape, codes=weight.start)
     codes, scales = tensors.get("embedding.codes"), tensors.get("embedding.scales")
     if codes is None or scales is None:

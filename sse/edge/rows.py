@@ -9,7 +9,9 @@ import numpy as np
 from sse.edge.model_file import ModelFiles
 
 Array = np.ndarray[Any, np.dtype[Any]]
-BLOCK = 256  # rows summed in float32, then in double: a long text keeps its precision and needs no more memory
+BLOCK = (
+    256  # rows summed in float32, then in double: a long text keeps its precision and needs no more memory
+)
 
 
 class Rows:
@@ -42,19 +44,21 @@ class Rows:
         return data[start : start + size].view(dtype).reshape(shape)
 
     def _sum(self, ids: Array, dim: int) -> Array:
-        codes = self.codes.take(ids, 0)
-        kind = self.table.kind
+        codes, kind = self.codes.take(ids, 0), self.table.kind
+        total: Array
         if kind == "f32":
-            return np.add.reduce(codes[:, :dim], 0)
-        if kind == "int8_column":
-            return np.add.reduce(codes[:, :dim], 0, dtype=np.int32).astype(np.float32)
-        if kind == "f16":
-            return np.add.reduce(codes[:, :dim], 0, dtype=np.float32)
-        scales = self.scales.take(ids, 0).astype(np.float32)
-        if kind == "int8_row":
-            return scales[:, 0] @ codes[:, :dim].astype(np.float32)
-        values = self.pairs[codes].reshape(len(ids), self.table.groups, -1)
-        return np.einsum("tgc,tg->gc", values, scales).reshape(-1)[:dim]
+            total = np.add.reduce(codes[:, :dim], 0)
+        elif kind == "f16":
+            total = np.add.reduce(codes[:, :dim], 0, dtype=np.float32)
+        elif kind == "int8_column":
+            total = np.add.reduce(codes[:, :dim], 0, dtype=np.int32).astype(np.float32)
+        elif kind == "int8_row":
+            total = self.scales.take(ids, 0)[:, 0] @ codes[:, :dim].astype(np.float32)
+        else:
+            scales = self.scales.take(ids, 0).astype(np.float32)
+            values = self.pairs[codes].reshape(len(ids), self.table.groups, -1)
+            total = np.einsum("tgc,tg->gc", values, scales).reshape(-1)[:dim]
+        return total
 
     def sums(self, ids: Array, dim: int) -> Array:
         """Sum of the rows ``ids``, float32 (dim,)."""

@@ -1,20 +1,21 @@
 """The three ways to run one model, and the choice between them.
 
-``native``: compiled, everything in one pass. ``numpy``: no compiled code of ours. ``tokenizers``: any tokenizer, with the
-Hugging Face library. All give the same ids, and vectors equal to 1e-6.
+``native``: compiled, everything in one pass. ``numpy``: no compiled code of ours. ``tokenizers``: any tokenizer, with
+the Hugging Face library. All give the same ids, and vectors equal to 1e-6.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
-from threading import Lock
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sse.edge.model_file import ModelFiles
 from sse.edge.tokenizer_file import Unsupported, WordPiece, read_tokenizer
 from sse.edge.wordpiece import unicode_table
 from sse.errors import SseError, require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 Backend = Literal["auto", "native", "numpy", "tokenizers"]
 BACKENDS = ("auto", "native", "numpy", "tokenizers")
@@ -105,11 +106,7 @@ class NativeTier:
             )
         except (ValueError, OSError) as error:
             raise SseError(f"{table.path}: {error}") from None
-
-    def encode(self, texts: Sequence[str], dim: int, normalize: bool, limit: int) -> bytearray:
-        """See ``Tier``."""
-        vectors: bytearray = self.core.encode(texts, dim, normalize, limit)
-        return vectors
+        self.encode: Callable[[Sequence[str], int, bool, int], bytearray] = self.core.encode
 
     def encode_into(
         self, texts: Sequence[str], dim: int, normalize: bool, limit: int, out: bytearray, row: int
@@ -130,6 +127,8 @@ class NumpyTier:
     few = 8
 
     def __init__(self, files: ModelFiles, spec: WordPiece) -> None:
+        from threading import Lock
+
         from sse.edge.ascii_batch import BatchTokenizer
         from sse.edge.rows import Rows
         from sse.edge.wordpiece import PythonTokenizer

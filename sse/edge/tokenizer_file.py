@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sse.errors import SseError
 
@@ -22,8 +21,7 @@ REORDERED = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class WordPiece:
+class WordPiece(NamedTuple):
     """A vocabulary and what surrounds it."""
 
     pieces: dict[str, int]
@@ -34,8 +32,7 @@ class WordPiece:
     """A word of more characters is unknown."""
 
 
-@dataclass(frozen=True)
-class Unsupported:
+class Unsupported(NamedTuple):
     """Why only the ``tokenizers`` library can run this tokenizer."""
 
     reason: str
@@ -49,13 +46,13 @@ def read_tokenizer(path: Path, rows: int) -> WordPiece | Unsupported:
         SseError: Damaged, or an id has no row.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
         model, added = content["model"], content.get("added_tokens") or []
         vocabulary, specials = model["vocab"], {token["content"]: token["id"] for token in added}
         if isinstance(vocabulary, list):  # Unigram: pieces with scores, in the order of their ids
             vocabulary = {piece: number for number, (piece, _) in enumerate(vocabulary)}
         ids = [*vocabulary.values(), *specials.values()]
-        if not ids or not all(type(number) is int and number >= 0 for number in ids):
+        if set(map(type, ids)) != {int} or min(ids) < 0:
             raise ValueError("ids must be whole numbers")
     except OSError as error:
         raise SseError(f"{path}: {error.strerror or error}") from None
@@ -74,6 +71,7 @@ def _why_not(content: dict[str, Any], model: dict[str, Any], added: list[Any], v
     normalizer, splitter = content.get("normalizer") or {}, content.get("pre_tokenizer") or {}
     wanted = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "lowercase": True}
     longest = model.get("max_input_chars_per_word")
+    text = "".join(vocabulary)
     checks = {
         "its model is not WordPiece": model.get("type") == "WordPiece",
         "its normalizer is not that of BERT uncased": normalizer.get("strip_accents") in (None, True)
@@ -84,10 +82,8 @@ def _why_not(content: dict[str, Any], model: dict[str, Any], added: list[Any], v
         "it has no unknown token": model.get("unk_token") in vocabulary,
         "an added token is matched in another way": all(map(_plain_special, added)),
         "it has too many added tokens": len(added) <= MAX_SPECIALS,
-        "a piece holds a character that normalisation reorders": not any(
-            not REORDERED.isdisjoint(piece) for piece in vocabulary if not piece.isascii()
-        ),
-        "a piece is not valid Unicode": all(map(_valid, vocabulary)),
+        "a piece holds a character that normalisation reorders": text.isascii() or REORDERED.isdisjoint(text),
+        "a piece is not valid Unicode": _valid(text),
     }
     return next((reason for reason, fine in checks.items() if not fine), "")
 
@@ -104,4 +100,8 @@ def _short(text: str) -> bool:
 
 
 def _valid(text: str) -> bool:
-    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

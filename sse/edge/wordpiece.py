@@ -83,7 +83,9 @@ class PythonTokenizer:
         self._ascii_words = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]").findall
         self._control = re.compile(r"[^\t\n\r -~]").search
         longest_first = sorted(spec.specials, key=len, reverse=True)
-        self._specials = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if longest_first else None
+        self._specials = (
+            re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if longest_first else None
+        )
 
     def split_word(self, word: str) -> tuple[int, ...]:
         """Greedy longest match over one normalised word."""
@@ -121,10 +123,7 @@ class PythonTokenizer:
         """Ids of a text, without added special tokens."""
         out: list[int] = []
         memo = self.memo
-        if self._specials is None or not self._specials.search(text):
-            parts = [text]
-        else:
-            parts = self._specials.split(text)
+        parts = self._specials.split(text) if self._specials is not None else [text]
         for number, part in enumerate(parts):
             if number % 2:
                 out.append(self.specials[part])

@@ -31,6 +31,8 @@ class Export:
     table_bytes: int
     cosine: float
     """Mean cosine between vectors of the stored table and of the trained one."""
+    alternatives: tuple[tuple[str, float], ...] = ()
+    """Layouts that were measured and not taken, with their cosines."""
 
 
 def export(
@@ -87,7 +89,7 @@ def export(
             module, name=name or directory.resolve().name, results=measured, table=stored.layout, plain=plain
         )
         (part / "README.md").write_text(card, encoding="utf-8")
-    return Export(directory, stored.layout, stored.bytes, stored.cosine)
+    return Export(directory, stored.layout, stored.bytes, stored.cosine, stored.alternatives)
 
 
 def _refuse_foreign(directory: Path) -> None:

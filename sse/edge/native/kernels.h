@@ -1,6 +1,7 @@
 /* The kernels for each instruction set, and the choice among them when the program runs. */
 #ifndef SSE_KERNELS_H
 #define SSE_KERNELS_H
+#include "int4_x86.h"
 #include "table.h"
 
 typedef void (*Sum)(const Table *, const u32 *ids, u32 n, size_t d, float *acc, void *work);
@@ -30,6 +31,7 @@ typedef struct {
 #endif
 #define ISA avx2
 #define ISA_NAME "avx2"
+#define VECTOR_INT4 int4_avx2
 #include "kernels.inc.h"
 #undef ISA
 #undef ISA_NAME
@@ -43,6 +45,8 @@ typedef struct {
 #endif
 #define ISA avx512
 #define ISA_NAME "avx512"
+#undef VECTOR_INT4
+#define VECTOR_INT4 int4_avx512
 #include "kernels.inc.h"
 #undef ISA
 #undef ISA_NAME
