@@ -168,6 +168,7 @@ class Encoder:
         if (
             type(texts) is str
             and self._quick
+            and batch_size is None
             and self.max_seq_length is None
             and normalize_embeddings
             and prompt_name is None

@@ -222,7 +222,7 @@ static PyObject *core_encode(PyObject *self, PyObject *args) {
     Scratch *s = NULL;
     float *to;
     if (!PyArg_ParseTuple(args, "OnpL|On", &texts, &dim, &normalize, &limit, &out, &row)) return NULL;
-    if (dim < 1 || (size_t)dim > c->model.table.dim || limit < 0 || row < 0) {
+    if (dim < 1 || (size_t)dim > c->model.table.dim || limit < 0 || row < 0 || (out == Py_None && row)) {
         fail("dim, limit or row out of range");
         return NULL;
     }
@@ -243,10 +243,11 @@ static PyObject *core_encode(PyObject *self, PyObject *args) {
         total += views[i].size;
     }
     if (out == Py_None) result = PyByteArray_FromStringAndSize(NULL, 4 * n * dim);
-    else if (PyByteArray_Check(out) && PyByteArray_Size(out) / 4 / dim >= row + n) {
+    else if (PyByteArray_Check(out) && PyByteArray_Size(out) / 4 / dim >= row + n &&
+             (uintptr_t)PyByteArray_AsString(out) % sizeof(float) == 0) { /* one that was cut at its front may begin anywhere */
         Py_INCREF(out);
         result = out;
-    } else fail("out must be a bytearray with room for the rows");
+    } else fail("out must be an aligned bytearray with room for the rows");
     if (!result || !(s = scratch_take(c))) goto done;
     to = (float *)(void *)PyByteArray_AsString(result) + row * dim;
     if (total < RELEASE_BYTES) {

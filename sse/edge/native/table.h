@@ -19,14 +19,14 @@ typedef struct {
 enum { PAD = 64 };
 static inline size_t padded(size_t dim) { return (dim + PAD - 1) / PAD * PAD; }
 
-/* Exact for every finite half: normal and subnormal numbers alike are moved into place and scaled by a power of two. */
+/* Exact: normal and subnormal numbers alike are moved into place and scaled by a power of two; what is not finite stays so. */
 static inline float half_to_float(u16 h) {
     u32 bits = (u32)(h & 0x7FFF) << 13, sign = (u32)(h & 0x8000) << 16;
     float f;
     memcpy(&f, &bits, 4);
     f *= 0x1p112f;
     memcpy(&bits, &f, 4);
-    bits |= sign;
+    bits |= sign | ((h & 0x7C00) == 0x7C00 ? 0x7F800000u : 0);
     memcpy(&f, &bits, 4);
     return f;
 }
