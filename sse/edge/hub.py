@@ -52,12 +52,13 @@ def locate(
             return None
 
     try:
-        found = [fetched for file in ALWAYS if (fetched := fetch(file)) is not None]
-        folder = ""
-        if found:
-            snapshot = found[0].parent
-            where["revision"] = snapshot.name  # a push in between must not mix two commits
-            folder = module_folder(snapshot).relative_to(snapshot).as_posix()
+        found: list[Path] = []
+        for file in ALWAYS:
+            if (fetched := fetch(file)) is not None:
+                found.append(fetched)
+                where["revision"] = fetched.parent.name  # a push in between must not mix two commits
+        snapshot = found[0].parent if found else None
+        folder = module_folder(snapshot).relative_to(snapshot).as_posix() if snapshot else ""
         prefix = "" if folder in ("", ".") else f"{folder}/"
         for file in MODULE:
             found += [fetched] if (fetched := fetch(prefix + file)) is not None else []

@@ -214,7 +214,7 @@ typedef struct {
 /* encode(texts, dim, normalize, limit, out=None, row=0): float32 rows into a new bytearray, or into `out` from `row` on. */
 static PyObject *core_encode(PyObject *self, PyObject *args) {
     Core *c = (Core *)self;
-    PyObject *texts, *out = Py_None, *result = NULL, *held;
+    PyObject *texts, *out = Py_None, *result = NULL, *held, *pin = NULL;
     Py_ssize_t dim, row = 0, n, total = 0, failed_at = -1;
     long long limit;
     int normalize;
@@ -242,6 +242,7 @@ static PyObject *core_encode(PyObject *self, PyObject *args) {
         if (!(views[i].text = PyUnicode_AsUTF8AndSize(text, &views[i].size))) goto done; /* a lone surrogate */
         total += views[i].size;
     }
+    if (out != Py_None && !(pin = PyMemoryView_FromObject(out))) goto done; /* nobody can resize it while the GIL is away */
     if (out == Py_None) result = PyByteArray_FromStringAndSize(NULL, 4 * n * dim);
     else if (PyByteArray_Check(out) && PyByteArray_Size(out) / 4 / dim >= row + n &&
              (uintptr_t)PyByteArray_AsString(out) % sizeof(float) == 0) { /* one that was cut at its front may begin anywhere */
@@ -262,6 +263,7 @@ static PyObject *core_encode(PyObject *self, PyObject *args) {
     if (failed_at >= 0) PyErr_Format(PyExc_ArithmeticError, "%zd", failed_at);
 done:
     if (s) scratch_give(c, s);
+    Py_XDECREF(pin);
     if (PyErr_Occurred()) Py_CLEAR(result);
     if (views != few) free(views);
     Py_DECREF(held);
