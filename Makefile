@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 MINIMUM = .venv-minimum
 
-.PHONY: quickstart test test-fast test-minimum lint format clean
+.PHONY: quickstart test test-fast test-minimum lint format sanitize clean
 
 quickstart: .venv/installed
 	$(BIN)/sse quickstart
@@ -25,6 +25,10 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# A million inputs for the native core under AddressSanitizer and UBSan; needs gcc, uses clang if there is one.
+sanitize: .venv/installed
+	PYTHON=$(BIN)/python tests/fuzz/run.sh
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

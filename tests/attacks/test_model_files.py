@@ -126,9 +126,15 @@ def test_a_header_longer_than_the_file(copy):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [("f32", "dyt.alpha"), ("f32", "dyt.bias"), ("int8_row", "embedding.scales"),
-                       ("int8_column", "embedding.scales"), ("int4", "embedding.codebook"), ("int4", "embedding.scales")]
-)  # fmt: skip
+    [
+        ("f32", "dyt.alpha"),
+        ("f32", "dyt.bias"),
+        ("int8_row", "embedding.scales"),
+        ("int8_column", "embedding.scales"),
+        ("int4", "embedding.codebook"),
+        ("int4", "embedding.scales"),
+    ],
+)
 def test_values_that_are_not_finite(copy, kind, name, value):
     directory = copy(kind)
     file = directory / "model.safetensors"

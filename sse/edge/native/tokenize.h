@@ -85,7 +85,7 @@ static inline void word_end(Stream *s) {
 }
 
 static inline void word_add(Stream *s, u32 class, u32 cp) {
-    if (class == WORD) { /* characters over the cap are counted, not stored: the word is [UNK] */
+    if (class == IN_WORD) { /* characters over the cap are counted, not stored: the word is [UNK] */
         if (++s->word_chars <= s->vocab->max_chars) s->word_bytes += (size_t)utf8_put(cp, s->word + s->word_bytes);
         return;
     }
@@ -146,7 +146,7 @@ static const u8 *tokenize_general(Stream *s, const u8 *p, const u8 *end) {
         u32 cp, entry, class;
         if (*p < 0x80) {
             class = v->ascii_class[*p];
-            if (class == WORD) {
+            if (class == IN_WORD) {
                 if (++s->word_chars <= v->max_chars) s->word[s->word_bytes++] = v->lower[*p];
             } else if (class != DROP) break;
             p++;
@@ -165,7 +165,7 @@ static const u8 *tokenize_general(Stream *s, const u8 *p, const u8 *end) {
             continue;
         }
         word_add(s, class, cp);
-        if (class != WORD) break;
+        if (class != IN_WORD) break;
     } while (p < end);
     word_end(s);
     return p;
@@ -192,7 +192,7 @@ static void tokenize(Stream *s, const u8 *p, size_t size, int64_t limit) {
             p += special ? special->length : 1;
             continue;
         }
-        if (class == WORD && v->max_chars >= 16) { /* an ASCII word of at most 16 bytes with an ASCII boundary after it */
+        if (class == IN_WORD && v->max_chars >= 16) { /* an ASCII word of at most 16 bytes with an ASCII boundary after it */
             u64 lo, hi;
             int n;
             u8 next;

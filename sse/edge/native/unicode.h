@@ -7,7 +7,7 @@
 #define SSE_UNICODE_H
 #include "base.h"
 
-enum { WORD = 0, SPACE = 1, PUNCT = 2, DROP = 3, MAPPED = 4 };
+enum { IN_WORD = 0, SPACE = 1, PUNCT = 2, DROP = 3, MAPPED = 4 };
 enum { UNICODE_VERSION = 1, UNICODE_INDEX = 0x1100, UNICODE_HEADER = 16 };
 
 typedef struct {

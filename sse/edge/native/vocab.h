@@ -114,7 +114,7 @@ static void vocab_finish(Vocab *v, u32 unk, u32 max_chars) { /* after all pieces
         v->ascii_class[c] = (u8)(c >= 128                                              ? MAPPED
                                  : c == ' ' || c == '\t' || c == '\n' || c == '\r' ? SPACE
                                  : c < 32 || c == 127                                  ? DROP
-                                 : word                                                ? WORD
+                                 : word                                                ? IN_WORD
                                                                                        : PUNCT);
         if (v->ascii_class[c] == PUNCT) {
             u8 byte = (u8)c;
