@@ -86,15 +86,14 @@ static int embed(Scratch *s, const u8 *text, size_t size, size_t d, int normaliz
     }
     if (s->tokens >= CHUNK)
         for (size_t i = 0; i < d; i++) acc[i] = (float)s->wide[i];
-    if (m->table.kind <= F16) { /* the other kinds cannot hold an infinity; tanh would hide it */
-        float check = 0;
-        for (size_t i = 0; i < d; i++) check += acc[i] * 0.f;
-        if (check != 0) return NOT_FINITE;
+    if (m->table.kind <= F16 && !m->kernels->finite(acc, d)) { /* the other kinds hold numbers only */
+        memset(acc, 0, padded(m->table.dim) * sizeof(float)); /* nothing of this text may reach the next one */
+        return NOT_FINITE;
     }
     sum = m->kernels->finish(&m->table, d, s->tokens ? (float)(1.0 / (double)s->tokens) : 0.f, acc);
     if (!(sum <= 3.4e38f)) return NOT_FINITE;
     if (normalize) r = sum > 0 ? 1.f / sqrtf(sum) : 0.f;
-    for (size_t i = 0; i < d; i++) out[i] = acc[i] * r;
+    m->kernels->scale(acc, d, r, out);
     return OK;
 }
 

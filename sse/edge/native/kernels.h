@@ -8,6 +8,8 @@ typedef void (*Sum)(const Table *, const u32 *ids, u32 n, size_t d, float *acc, 
 typedef struct {
     Sum sum[KINDS];
     float (*finish)(const Table *, size_t d, float inverse, float *y);
+    int (*finite)(const float *y, size_t d);
+    void (*scale)(const float *y, size_t d, float r, float *out);
     const char *name;
 } Kernels;
 

@@ -147,5 +147,18 @@ static float FN(finish)(const Table *t, size_t d, float inverse, float *RESTRICT
     return sum;
 }
 
+/* Are the sums numbers? 0 * x is 0 for every number and NaN for everything else. tanh would hide an infinity. */
+static int FN(finite)(const float *y, size_t d) {
+    float part[16] = {0}, sum = 0;
+    for (size_t i = 0; i < padded(d); i += 16)
+        for (size_t k = 0; k < 16; k++) part[k] += y[i + k] * 0.f;
+    for (size_t k = 0; k < 16; k++) sum += part[k];
+    return sum == 0;
+}
+
+static void FN(scale)(const float *RESTRICT y, size_t d, float r, float *RESTRICT out) {
+    for (size_t i = 0; i < d; i++) out[i] = y[i] * r;
+}
+
 static const Kernels FN(kernels) = {
-    {FN(sum_f32), FN(sum_f16), FN(sum_int8_column), FN(sum_int8_row), FN(sum_int4)}, FN(finish), ISA_NAME};
+    {FN(sum_f32), FN(sum_f16), FN(sum_int8_column), FN(sum_int8_row), FN(sum_int4)}, FN(finish), FN(finite), FN(scale), ISA_NAME};
