@@ -211,6 +211,7 @@ def export(
     plain: Annotated[
         bool, typer.Option("--plain", help="Built-in modules only: loads with no flag.")
     ] = False,
+    dim: Annotated[int | None, typer.Option(min=1, help="Keep only the first columns of the table.")] = None,
     results: Annotated[Path | None, typer.Option(help="results.json for the card.")] = None,
     name: Annotated[str | None, typer.Option(help="Name in the card, for example a Hub id.")] = None,
     as_json: AsJson = False,
@@ -219,7 +220,7 @@ def export(
     require("torch", "train")
     from sse.export import export as run
 
-    done = run(model, directory, table=table.value, plain=plain, results=results, name=name)
+    done = run(model, directory, table=table.value, plain=plain, results=results, name=name, dim=dim)
     if as_json:
         _print_json(
             {

@@ -16,7 +16,7 @@ from sse.export.card import render_card
 from sse.export.golden import golden
 from sse.export.quantize import QuantizedTable, TableType, quantize
 from sse.files import staged_directory
-from sse.modeling import SSE, load_model, write_model, write_plain_twin
+from sse.modeling import SSE, build_model, load_model, write_model, write_plain_twin
 
 RESULTS = "results.json"
 
@@ -43,6 +43,7 @@ def export(
     plain: bool = False,
     results: Mapping[str, Any] | str | Path | None = None,
     name: str | None = None,
+    dim: int | None = None,
 ) -> Export:
     """Write the directory that ``SentenceTransformer(directory, trust_remote_code=True)`` loads anywhere.
 
@@ -51,6 +52,7 @@ def export(
         directory: Where to; replaced only if it is empty or an earlier export.
         table: How the table is stored. A quantised one is read back as float32 by the torch module.
         plain: Write the plain twin instead: built-in modules, no remote code, no flag, float32 only.
+        dim: Keep only the first ``dim`` columns: a smaller file for those who cut every vector to this length.
         results: Measured results (results.json or its content) for the card; by default those that lie in the
             model's directory, if there are any.
         name: Name of the model in the card, a Hub id for example; the directory's name by default.
@@ -67,6 +69,13 @@ def export(
         model = load_model(model)
     if len(model) != 1 or not isinstance(module := model[0], SSE):
         raise SseError("only a model whose one module is SSE can be exported")
+    if dim is not None:
+        module = _cut(module, dim)
+        prompts = {
+            "query_prompt": model.prompts.get("query", ""),
+            "document_prompt": model.prompts.get("document", ""),
+        }
+        model = build_model(module, **prompts)
     try:
         stored = quantize(module.embedding.weight.detach(), table, module.dyt)
     except ValueError as error:
@@ -90,6 +99,23 @@ def export(
         )
         (part / "README.md").write_text(card, encoding="utf-8")
     return Export(directory, stored.layout, stored.bytes, stored.cosine, stored.alternatives)
+
+
+def _cut(module: SSE, dim: int) -> SSE:
+    width = module.get_embedding_dimension()
+    if not 1 <= dim <= width:
+        raise SseError(f"dim must be from 1 to {width}, not {dim}")
+    cut = SSE(
+        module.tokenizer,
+        weights=module.embedding.weight.detach()[:, :dim],
+        max_seq_length=module.max_seq_length,
+        empty_text=module.empty_text,
+        matryoshka_dims=[smaller for smaller in module.matryoshka_dims or () if smaller <= dim],
+        training=module.training_facts,
+    )
+    for name, parameter in module.dyt.named_parameters():
+        cut.dyt.get_parameter(name).data = parameter.detach()[:dim].clone()
+    return cut
 
 
 def _refuse_foreign(directory: Path) -> None:

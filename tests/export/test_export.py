@@ -271,3 +271,13 @@ def test_other_models_are_refused(minilm_path, tmp_path):
         export(minilm_path, tmp_path / "x")
     with pytest.raises(SseError, match="no such directory"):
         export(tmp_path / "nothing", tmp_path / "x")
+
+
+def test_a_narrower_table_is_the_model_cut_and_normalised(model, tmp_path):
+    done = export(model, tmp_path / "narrow", dim=24)
+    narrow = load_model(done.directory)
+    wanted = model.encode(TEXTS, truncate_dim=24, normalize_embeddings=True)
+    np.testing.assert_allclose(narrow.encode(TEXTS, normalize_embeddings=True), wanted, atol=1e-6)
+    assert done.table_bytes == 24 * 4 * 30522
+    with pytest.raises(SseError, match="dim must be from 1 to 64, not 65"):
+        export(model, tmp_path / "wide", dim=65)
