@@ -23,7 +23,8 @@ def test_importing_loads_neither_torch_nor_numpy():
 
 def test_public_names():
     done = run(
-        "from sse import SSE, Encoder, SeparableDyT; import sse; print(SSE.__name__, sorted(set(sse.__all__) - set(dir(sse))))"
+        "from sse import SSE, Encoder, SeparableDyT; import sse; "
+        "print(SSE.__name__, sorted(set(sse.__all__) - set(dir(sse))))"
     )
     assert done.stdout.strip() == "SSE []", done.stderr
 
