@@ -1,4 +1,4 @@
-"""Shared fixtures: a real BERT tokenizer, small models, and a process where this package is not installed."""
+"""Shared fixtures: a real BERT tokenizer, small models, texts to encode, and a process without this package."""
 
 import importlib.util
 import os
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from tokenizers import Tokenizer
+
+from tests.fake_encoder import WORDS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,6 +66,19 @@ def model(sse):
     from sse.modeling import build_model
 
     return build_model(sse)
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    """A text file of the lines WORDS."""
+    (tmp_path / "words.txt").write_text("".join(f"{word}\n" for word in WORDS))
+    return tmp_path / "words.txt"
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``sse encode`` takes 64 texts at a time: a short file makes many batches."""
+    monkeypatch.setattr("sse.encode.BATCH_TEXTS", 64)
 
 
 @pytest.fixture

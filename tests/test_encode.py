@@ -15,16 +15,7 @@ from sse.encode import encode_file
 from sse.errors import SseError
 from tests.fake_encoder import WORDS, Fake, left_beside
 
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch):
-    monkeypatch.setattr(sse.encode, "BATCH_TEXTS", 64)
-
-
-@pytest.fixture
-def words(tmp_path) -> Path:
-    (tmp_path / "words.txt").write_text("".join(f"{word}\n" for word in WORDS))
-    return tmp_path / "words.txt"
+pytestmark = pytest.mark.usefixtures("small_batches")
 
 
 def vectors_in(output: Path) -> np.ndarray:

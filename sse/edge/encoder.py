@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sse.edge.arguments import as_list, check_options, checked_dim, checked_texts, thread_limit, token_limit
 from sse.edge.batches import STREAM_CHARS, STREAM_TEXTS, blocks_of, take
 from sse.edge.hub import locate
 from sse.edge.model_file import ModelFiles, read_model
+from sse.edge.parallel import encode_blocks, thread_count
 from sse.edge.tiers import Backend, choose_tier
 from sse.errors import InputError, SseError
 
@@ -28,11 +30,9 @@ class Encoder:
     def __init__(self, files: ModelFiles, dim: int | None, backend: str, threads: int | None) -> None:
         self._files = files
         self._backend = backend
-        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-            raise InputError(f"threads must be a positive whole number, not {threads!r}")
-        self._threads = threads
+        self._threads = thread_limit(threads)
         self._tier = choose_tier(files, backend)
-        self._dim = self._checked_dim(dim, files.table.dim)
+        self._dim = checked_dim(dim, files.table.dim)
         self.max_seq_length = files.max_seq_length
         self.prompts: Mapping[str, str] = files.prompts
         # True: a text needs nothing but the native core.
@@ -188,17 +188,12 @@ class Encoder:
         if isinstance(texts, str):
             rows: Sequence[str] = (texts,)
         else:
-            rows = texts if isinstance(texts, (list, tuple)) else _as_list(texts)
-        if output_value != "sentence_embedding" or convert_to_tensor or not convert_to_numpy:
-            raise InputError("this encoder gives sentence embeddings as a numpy array, nothing else")
-        if device not in (None, "cpu"):
-            raise InputError(f"this encoder runs on the CPU, not on {device!r}")
-        if batch_size is not None and not (type(batch_size) is int and batch_size > 0):
-            raise InputError(f"batch_size must be a positive whole number, not {batch_size!r}")
+            rows = texts if isinstance(texts, (list, tuple)) else as_list(texts)
+        check_options(output_value, convert_to_numpy, convert_to_tensor, device, batch_size)
         prefix = self._prompt(prompt_name, prompt)
         if prefix:
-            rows = [prefix + text for text in self._checked(rows)]
-        dim = self._checked_dim(truncate_dim, self._dim)
+            rows = [prefix + text for text in checked_texts(rows)]
+        dim = checked_dim(truncate_dim, self._dim)
         if show_progress_bar and len(rows) > 1:
             data = self._encode_with_bar(rows, dim, normalize_embeddings, max_length, batch_size or 1024)
         else:
@@ -237,9 +232,7 @@ class Encoder:
         """Vectors as little-endian float32 bytes, row after row. With the native tier numpy is never imported."""
         if isinstance(texts, str):
             raise InputError("encode_raw takes a sequence of texts, not one string")
-        return self._encode(
-            texts, self._checked_dim(truncate_dim, self._dim), normalize_embeddings, max_length
-        )
+        return self._encode(texts, checked_dim(truncate_dim, self._dim), normalize_embeddings, max_length)
 
     def encode_stream(
         self, texts: Iterable[str], batch_size: int | None = None, **options: Any
@@ -267,8 +260,8 @@ class Encoder:
     def tokenize(self, texts: str | Sequence[str], max_length: int | None = None) -> list[list[int]]:
         """Token ids of each text, without added special tokens."""
         rows = [texts] if isinstance(texts, str) else list(texts)
-        limit = self._limit(max_length)
-        return [self._tier.ids(text, limit) for text in self._checked(rows)]
+        limit = token_limit(self.max_seq_length if max_length is None else max_length)
+        return [self._tier.ids(text, limit) for text in checked_texts(rows)]
 
     def similarity(self, a: Any, b: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Similarities (rows of a, rows of b) by the model's own function, cosine by default."""
@@ -279,57 +272,20 @@ class Encoder:
     # Inside
 
     def _encode(self, texts: Sequence[str], dim: int, normalize: bool, max_length: int | None) -> bytearray:
-        limit = self._limit(max_length)
+        limit = token_limit(self.max_seq_length if max_length is None else max_length)
         try:
-            if len(texts) > 1 and self._tier.parallel and (threads := self._thread_count()) > 1:
+            if len(texts) > 1 and self._tier.parallel and (threads := thread_count(self._threads)) > 1:
                 blocks = blocks_of(texts)
                 if len(blocks) > 1:
-                    return self._encode_blocks(texts, blocks, dim, normalize, limit, threads)
+                    return encode_blocks(self._tier, texts, blocks, dim, normalize, limit, threads)
             if self._tier.parallel:
                 return self._tier.encode(texts, dim, normalize, limit)
-            return self._tier.encode(self._checked(texts), dim, normalize, limit)
+            return self._tier.encode(checked_texts(texts), dim, normalize, limit)
         except (TypeError, UnicodeEncodeError):
-            self._checked(texts)
+            checked_texts(texts)
             raise
         except ArithmeticError as error:
             raise self._bad_row(texts, int(str(error)), limit) from None
-
-    def _encode_blocks(
-        self,
-        texts: Sequence[str],
-        blocks: list[tuple[int, int]],
-        dim: int,
-        normalize: bool,
-        limit: int,
-        threads: int,
-    ) -> bytearray:
-        """Threads take blocks until none is left. They live for one call: nothing to lose in a fork."""
-        from threading import Thread
-
-        out = bytearray(4 * dim * len(texts))
-        waiting = iter(blocks)  # next() on a list iterator is atomic under the GIL
-        errors: list[BaseException] = []
-
-        def work() -> None:
-            for start, end in waiting:
-                if errors:
-                    return
-                try:
-                    self._tier.encode_into(texts[start:end], dim, normalize, limit, out, start)
-                except ArithmeticError as error:
-                    errors.append(ArithmeticError(str(int(str(error)) + start)))
-                except BaseException as error:
-                    errors.append(error)
-
-        helpers = [Thread(target=work, daemon=True) for _ in range(min(threads, len(blocks)) - 1)]
-        for helper in helpers:
-            helper.start()
-        work()
-        for helper in helpers:
-            helper.join()
-        if errors:
-            raise errors[0]
-        return out
 
     def _encode_with_bar(
         self, texts: Sequence[str], dim: int, normalize: bool, max_length: int | None, step: int
@@ -347,36 +303,13 @@ class Encoder:
 
     def _bad_row(self, texts: Sequence[str], number: int, limit: int) -> SseError:
         """The sentence for a vector that is not finite: which token it comes from."""
-        for token in sorted(set(self._tier.ids(texts[number], limit))):
-            if not self._row_is_finite(token):
-                return SseError(f"{self._files.table.path}: row {token} of the table is not finite")
-        return SseError(f"{self._files.table.path}: text {number} gives values that are not finite")
+        from sse.edge.rows import first_not_finite
 
-    def _row_is_finite(self, token: int) -> bool:
-        import numpy as np
-
-        from sse.edge.rows import Rows
-
-        with np.errstate(all="ignore"):
-            return bool(np.isfinite(Rows(self._files).sums(np.array([token]), self._files.table.dim)).all())
-
-    def _thread_count(self) -> int:
-        if self._threads is not None:
-            return self._threads
-        asked = os.environ.get("SSE_NUM_THREADS", "")
-        if asked.isdigit() and int(asked) > 0:
-            return int(asked)
-        if hasattr(os, "sched_getaffinity"):
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
-
-    def _limit(self, max_length: int | None) -> int:
-        limit = self.max_seq_length if max_length is None else max_length
-        if limit is None:
-            return 0
-        if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit < 1 << 62:
-            raise InputError(f"max_length must be a positive whole number of tokens, not {limit!r}")
-        return limit
+        path = self._files.table.path
+        token = first_not_finite(self._files, sorted(set(self._tier.ids(texts[number], limit))))
+        if token is None:
+            return SseError(f"{path}: text {number} gives values that are not finite")
+        return SseError(f"{path}: row {token} of the table is not finite")
 
     def _prompt(self, prompt_name: str | None, prompt: str | None) -> str:
         if prompt is not None:
@@ -389,29 +322,6 @@ class Encoder:
             raise InputError(f"the model has no prompt {name!r} (it has: {known})")
         return self.prompts[name]
 
-    @staticmethod
-    def _checked_dim(dim: int | None, largest: int) -> int:
-        if dim is None:
-            return largest
-        if isinstance(dim, bool) or not isinstance(dim, int) or not 1 <= dim <= largest:
-            raise InputError(f"dim must be from 1 to {largest}, not {dim!r}")
-        return dim
-
-    @staticmethod
-    def _checked(texts: Sequence[str]) -> Sequence[str]:
-        for number, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise InputError("text {row} must be a string, not " + type(text).__name__, number)
-            if not text.isascii():
-                try:
-                    text.encode("utf-8")
-                except UnicodeEncodeError as error:
-                    raise InputError(
-                        f"text {{row}} holds a lone surrogate at character {error.start} and is not valid Unicode",
-                        number,
-                    ) from None
-        return texts
-
 
 def _frombuffer(data: bytearray) -> np.ndarray[Any, np.dtype[np.float32]]:
     import numpy as np
@@ -421,9 +331,3 @@ def _frombuffer(data: bytearray) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 def _reopen(directory: str, dim: int, backend: str, threads: int | None) -> Encoder:
     return Encoder(read_model(Path(directory)), dim, backend, threads)
-
-
-def _as_list(texts: Any) -> list[str]:
-    if isinstance(texts, (bytes, bytearray, Mapping)) or not isinstance(texts, Iterable):
-        raise InputError(f"texts must be a string or a sequence of strings, not {type(texts).__name__}")
-    return list(texts)

@@ -2,7 +2,7 @@
 
 A quantised table is found by its tensors, a published 4-bit file by its name. Nothing here reads the table itself:
 it stays in the file, and the tiers map it. What is slow to import is left out: a process that embeds one text is done
-in the time that `dataclasses` and `hashlib` take.
+in the time that ``dataclasses`` and ``hashlib`` take.
 """
 
 from __future__ import annotations

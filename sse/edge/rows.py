@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -95,3 +96,13 @@ class Rows:
             lengths = np.sqrt(np.einsum("ij,ij->i", out, out))
             out /= np.where(lengths > 0, lengths, 1)[:, None]
         return out
+
+
+def first_not_finite(files: ModelFiles, ids: Iterable[int]) -> int | None:
+    """The first of ``ids`` whose row of the table holds a value that is not finite."""
+    rows = Rows(files)
+    with np.errstate(all="ignore"):
+        for token in ids:
+            if not np.isfinite(rows.sums(np.array([token]), files.table.dim)).all():
+                return token
+    return None

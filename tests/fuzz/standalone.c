@@ -1,11 +1,10 @@
 /* For compilers without libFuzzer: the same targets fed with mutated corpus files and random bytes, without coverage.
  * Takes libFuzzer's options -runs=, -max_len= and -seed=, then files and directories; ignores its other options. */
 #include <dirent.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
+
+#include "../../sse/edge/native/unicode.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -54,19 +53,7 @@ static void add(const char *path) {
 
 static size_t code_point(uint8_t *o) { /* often of a low plane */
     uint32_t top[] = {0x80, 0x800, 0x3100, 0x10000, 0x110000}, c = (uint32_t)(draw() % top[draw() % 5]);
-    if (c < 0x80) { o[0] = (uint8_t)c; return 1; }
-    if (c < 0x800) { o[0] = (uint8_t)(0xC0 | c >> 6); o[1] = (uint8_t)(0x80 | (c & 63)); return 2; }
-    if (c < 0x10000) {
-        o[0] = (uint8_t)(0xE0 | c >> 12);
-        o[1] = (uint8_t)(0x80 | ((c >> 6) & 63));
-        o[2] = (uint8_t)(0x80 | (c & 63));
-        return 3;
-    }
-    o[0] = (uint8_t)(0xF0 | c >> 18);
-    o[1] = (uint8_t)(0x80 | ((c >> 12) & 63));
-    o[2] = (uint8_t)(0x80 | ((c >> 6) & 63));
-    o[3] = (uint8_t)(0x80 | (c & 63));
-    return 4;
+    return (size_t)utf8_put(c, o);
 }
 
 /* Put `n` bytes at `at`, in place of what lies there or before it. */

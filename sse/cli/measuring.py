@@ -1,0 +1,106 @@
+"""``sse eval``, ``sse compare`` and ``sse bench``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sse.cli.shared import AsJson, Table, say, show, show_json
+from sse.errors import SseError, require
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Directory or Hub id of a model.")],
+    suite: Annotated[
+        list[str] | None,
+        typer.Option("--suite", metavar="nanobeir|DIR", help="What to measure on; may be repeated."),
+    ] = None,
+    dims: Annotated[
+        str | None, typer.Option(help="For example 512,256; by default those the model was trained for.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Directory for results.json, report.md and the plots."),
+    ] = None,
+    bm25: Annotated[bool, typer.Option(help="Measure BM25 beside the model.")] = True,
+    trust_remote_code: Annotated[
+        bool, typer.Option(help="Run code out of the repository of a model that is not SSE.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a model on NanoBEIR or on BEIR folders."""
+    require("torch", "train")
+    from sse.eval import evaluate as run
+    from sse.modeling import load_model
+
+    try:
+        wanted = [int(dim) for dim in dims.split(",")] if dims else None
+    except ValueError:
+        raise SseError(f"--dims {dims}: write whole numbers with commas between, such as 512,256") from None
+    loaded = load_model(model, trust_remote_code=trust_remote_code)
+    name = Path(model).resolve().name if Path(model).is_dir() else model  # a path is nobody else's business
+    report = run(loaded, suite or ["nanobeir"], dims=wanted, bm25=bm25, show_progress=True, name=name)
+    if output is not None:
+        report.save(output)
+    if as_json:
+        show_json(report.to_dict())
+    else:
+        show(report.table())
+
+
+def compare(
+    results_a: Annotated[Path, typer.Argument(help="results.json or its directory.")],
+    results_b: Annotated[Path, typer.Argument(help="results.json or its directory.")],
+    dim: Annotated[
+        int | None, typer.Option(help="Compare at this dim; by default each at its largest.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two results by a paired bootstrap, per set and for the mean."""
+    from sse.eval import EvalReport
+    from sse.eval import compare as run
+
+    comparison = run(EvalReport.load(results_a), EvalReport.load(results_b), dim_a=dim, dim_b=dim)
+    if as_json:
+        show_json(comparison.to_dict())
+    else:
+        show(comparison.table())
+
+
+def bench(
+    model: Annotated[Path, typer.Argument(help="Directory of an exported model.")],
+    table: Annotated[
+        list[Table] | None,
+        typer.Option(help="Form of the table, by default the stored one; may be repeated."),
+    ] = None,
+    peers: Annotated[
+        str | None,
+        typer.Option(help="model2vec,sentence-transformers or none; by default those installed."),
+    ] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="Text file to measure on; by default Python's documentation.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Measure little: a look.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Directory for bench.json, bench.md and bench.png."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the speed of a model on this machine's CPU, beside other libraries."""
+    require("psutil", "bench")
+    if output is not None:
+        require("matplotlib", "bench")  # before the minutes, not after them
+    from sse.bench import bench as run
+
+    chosen = None if peers is None else [] if peers == "none" else peers.split(",")
+    forms = [form.value for form in table or ()]
+    report = run(model, tables=forms, peers=chosen, text=text, quick=quick, say=say)
+    if output is not None:
+        report.save(output)
+    if as_json:
+        show_json(report.to_dict())
+    else:
+        show(report.markdown())

@@ -1,0 +1,62 @@
+"""``sse train`` and ``sse quickstart``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sse.cli.shared import AsJson, fail, show, show_json
+from sse.errors import require
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="TOML file, or the name of a recipe in the package.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Directory of the model.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest whole checkpoint.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model by a recipe."""
+    require("torch", "train")
+    from sse.training import Recipe
+    from sse.training import train as run
+
+    try:
+        result = run(Recipe.load(recipe, settings or ()), output, resume=resume)
+    except KeyboardInterrupt:
+        fail(f"stopped; go on with: sse train {recipe} -o {output} --resume (and the same --set)", 130)
+    if os.environ.get("RANK", "0") != "0":  # torchrun: one process speaks
+        return
+    figures = {
+        "directory": str(result.directory),
+        "rows": result.rows,
+        "steps": result.steps,
+        "seconds": round(result.seconds, 1),
+        "loss": result.loss,
+        "best_ndcg": result.best_ndcg,
+        "peak_memory_mb": result.peak_memory_mb,
+    }
+    if as_json:
+        show_json(figures)
+    else:
+        show(
+            f"{output}: {result.steps} steps over {result.rows:,} pairs in {result.seconds:.0f} s, loss {result.loss}"
+        )
+
+
+def quickstart(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Directory for the text and the models.")
+    ] = Path("quickstart-model"),
+) -> None:
+    """Train, measure, export and search on text that every Python has."""
+    require("torch", "train")
+    from sse.quickstart import quickstart as run
+
+    run(output, say=show)
