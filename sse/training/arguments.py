@@ -1,4 +1,4 @@
-"""From a recipe to the objects of sentence-transformers: arguments, prompts and the loss."""
+"""From a recipe to the arguments and prompts of sentence-transformers' trainer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
-from torch import nn
+from sentence_transformers import SentenceTransformerTrainingArguments
 from transformers import __version__ as transformers_version
 
-from sse.training.losses import FusedMatryoshkaMNRL
 from sse.training.recipe import Recipe
-from sse.training.sources import LoadedSource
+from sse.training.sources import LABELS, LoadedSource
 
 BEST_METRIC = "eval_ndcg@10"
 
@@ -73,36 +71,6 @@ def training_arguments(
     )
 
 
-def build_loss(recipe: Recipe, model: SentenceTransformer, processes: int) -> nn.Module:
-    """The recipe's loss around ``model``; with several processes it ranks against the texts of all of them."""
-    settings = recipe.loss
-    weights = list(settings.weights) if settings.weights else None
-    if settings.kind == "fused":
-        return FusedMatryoshkaMNRL(
-            model,
-            dims=settings.dims,
-            weights=weights,
-            scale=settings.scale,
-            symmetric=settings.symmetric,
-            mask_same_text=settings.mask_same_text,
-            false_negative_margin=settings.false_negative_margin,
-            gather=processes > 1,
-        )
-    try:  # sentence-transformers >= 5.4
-        from sentence_transformers.sentence_transformer.losses import (
-            MatryoshkaLoss,
-            MultipleNegativesRankingLoss,
-        )
-    except ImportError:
-        from sentence_transformers.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
-
-    ranking = MultipleNegativesRankingLoss(model, scale=settings.scale, gather_across_devices=processes > 1)
-    loss: nn.Module = MatryoshkaLoss(
-        model, ranking, matryoshka_dims=list(settings.dims), matryoshka_weights=weights
-    )
-    return loss
-
-
 def _prompts(recipe: Recipe, loaded: list[LoadedSource]) -> dict[str, dict[str, str]]:
     """Prompts of each source's columns; a source without any is left out."""
     general = {"anchor": recipe.model.query_prompt, "positive": recipe.model.document_prompt}
@@ -110,7 +78,7 @@ def _prompts(recipe: Recipe, loaded: list[LoadedSource]) -> dict[str, dict[str, 
     found: dict[str, dict[str, str]] = {}
     for item in loaded:
         known: dict[str, Any] = {**general, **item.source.prompts}
-        columns = {name: known[name.split("_")[0]] for name in item.rows.column_names if name != "label"}
+        columns = {name: known[name.split("_")[0]] for name in item.rows.column_names if name not in LABELS}
         if columns := {name: prompt for name, prompt in columns.items() if prompt}:
             found[item.source.name] = columns
     return found

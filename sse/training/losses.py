@@ -17,7 +17,10 @@ import torch
 from sentence_transformers.util import all_gather, all_gather_with_grad
 from torch import Tensor, nn
 
+from sse.training.bag_of_words import BagOfWordsLoss
+from sse.training.mixing import mix_hardest
 from sse.training.ranking import Plan, Ranking, compute_dtype
+from sse.training.soft_targets import Teacher, shared_out
 
 # Rows at once: what fits a buffer of so many elements, within bounds. CPU: within 10 % of the best of 32 to 1024
 # rows at 512 to 16k candidates, one thread or two, float32 or bfloat16; where that left a choice the larger, since
@@ -96,6 +99,14 @@ class FusedMatryoshkaMNRL(nn.Module):
         false_negative_margin: float | None = None,
         gather: bool = False,
         row_chunk: int | None = None,
+        teacher: Teacher | None = None,
+        teacher_weight: float = 0.0,
+        teacher_scale: float = 20.0,
+        focal_gamma: float = 0.0,
+        learn_scale: bool = False,
+        mixed_negatives: bool = False,
+        words: BagOfWordsLoss | None = None,
+        words_weight: float = 0.0,
     ) -> None:
         super().__init__()
         if not dims or min(dims) < 1 or len(set(dims)) < len(dims):
@@ -122,6 +133,15 @@ class FusedMatryoshkaMNRL(nn.Module):
         self.false_negative_margin = false_negative_margin
         self.gather = gather
         self.row_chunk = row_chunk
+        self.teacher = teacher
+        self.teacher_weight = teacher_weight
+        self.teacher_scale = teacher_scale
+        self.focal_gamma = focal_gamma
+        self.mixed_negatives = mixed_negatives
+        self.words = words
+        self.words_weight = words_weight
+        # The logarithm keeps a learned scale positive and its steps relative.
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale))) if learn_scale else None
         # get_embedding_dimension is the name since sentence-transformers 5.4
         for name in ("get_embedding_dimension", "get_sentence_embedding_dimension"):
             if hasattr(model, name):
@@ -148,7 +168,8 @@ class FusedMatryoshkaMNRL(nn.Module):
             ValueError: Fewer than two columns, columns of unequal shape, one of the dims above their width, labels
                 that are no ids, or processes with unequal batches.
         """
-        columns = self._embed(list(sentence_features))
+        features = list(sentence_features)
+        columns = self._embed(features)
         if len(columns) < 2:
             raise ValueError(f"the loss needs anchors and positives, got {len(columns)} column(s)")
         shapes = [tuple(column.shape) for column in columns]
@@ -166,8 +187,19 @@ class FusedMatryoshkaMNRL(nn.Module):
             ids = [all_gather(column) for column in ids]
         candidates = torch.cat(columns[1:]) if len(columns) > 2 else columns[1]
         groups = self._groups(ids, len(columns) - 1)
+        if self.mixed_negatives:
+            mixed = mix_hardest(anchors, candidates, first, groups, self.dims[-1])
+            candidates = torch.cat([candidates, mixed])
+            groups = [nn.functional.pad(group, (0, len(mixed)), value=-1) for group in groups]
 
-        loss = self._rank(anchors, candidates, first, groups, self._limits(anchors, positives, column=True))
+        limits, targets = self._limits(anchors, positives, column=True), None
+        if self.teacher is not None:
+            scores = self.teacher.scores(features, labels)
+            targets = shared_out(scores, self.teacher_weight, self.teacher_scale)
+            targets = nn.functional.pad(targets, (0, len(candidates) - targets.shape[1]))
+        loss = self._rank(anchors, candidates, first, groups, limits, targets)
+        if self.words is not None:
+            loss = loss + self.words_weight * self.words(positives, features[1])
         if not self.symmetric:
             return loss
         groups = [group[: len(columns[0])] for group in groups]
@@ -227,24 +259,33 @@ class FusedMatryoshkaMNRL(nn.Module):
         return ((a * p).sum(dim=1) + self.false_negative_margin).unsqueeze(1 if column else 0)
 
     def _rank(
-        self, rows: Tensor, candidates: Tensor, first: int, groups: list[Tensor], limits: Tensor | None
+        self,
+        rows: Tensor,
+        candidates: Tensor,
+        first: int,
+        groups: list[Tensor],
+        limits: Tensor | None,
+        targets: Tensor | None = None,
     ) -> Tensor:
         kind = rows.device.type
         low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
         chunk = (CPU_ELEMENTS if kind == "cpu" else GPU_ELEMENTS) // len(candidates)
         chunk = max(FEWEST_ROWS, min(chunk, MOST_CPU_ROWS) if kind == "cpu" else chunk)
+        scale = None if self.log_scale is None else self.log_scale.exp()
         plan = Plan(
             dims=self.dims,
             weights=self.weights,
-            scale=self.scale,
+            scale=self.scale if scale is None else scale.item(),
             first=first,
             groups=groups,
             limits=limits,
             chunk=self.row_chunk or chunk,
             low=low if low == torch.bfloat16 and compute_dtype(rows) == torch.float32 else None,
             gradient=torch.is_grad_enabled() and (rows.requires_grad or candidates.requires_grad),
+            targets=targets,
+            focal_gamma=self.focal_gamma,
         )
-        loss: Tensor = Ranking.apply(rows, candidates, plan)  # type: ignore[no-untyped-call]
+        loss: Tensor = Ranking.apply(rows, candidates, scale, plan)  # type: ignore[no-untyped-call]
         return loss
 
     def get_config_dict(self) -> dict[str, Any]:

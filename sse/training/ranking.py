@@ -39,33 +39,42 @@ class Plan:
     low: torch.dtype | None
     """Dtype of the matrix products, or None for that of the rest."""
     gradient: bool
+    targets: Tensor | None = None
+    """(rows, candidates): what share of a row's target each candidate is, in all 1; None: all is its positive."""
+    focal_gamma: float = 0.0
+    """A row's loss is weighed by ``(1 - p)^gamma``, p the probability of its positive, without gradient."""
 
 
 class Ranking(torch.autograd.Function):
-    """Loss of ``rows`` (n, width) against ``candidates`` (m, width); the gradients are made along with it."""
+    """Loss of ``rows`` (n, width) against ``candidates`` (m, width); the gradients are made along with it.
+
+    The third input is the scale as a tensor if it is learned, else None; its gradient is made too.
+    """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, candidates: Tensor, plan: Plan) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, candidates: Tensor, scale: Tensor | None, plan: Plan) -> Tensor:
         """Return the loss, a scalar of the computing dtype, and keep the gradients."""
         dtype = compute_dtype(rows)
         with torch.autocast(rows.device.type, enabled=False):
-            loss, d_rows, d_candidates = _loss_and_gradients(rows.to(dtype), candidates.to(dtype), plan)
-        if d_rows is not None and d_candidates is not None:
-            ctx.save_for_backward(d_rows.to(rows.dtype), d_candidates.to(candidates.dtype))
+            loss, gradients = _loss_and_gradients(rows.to(dtype), candidates.to(dtype), plan)
+        if gradients is not None:
+            d_rows, d_candidates, d_scale = gradients
+            ctx.learns_scale = scale is not None
+            ctx.save_for_backward(d_rows.to(rows.dtype), d_candidates.to(candidates.dtype), d_scale)
         return loss
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
         """Scale the gradients that ``forward`` made."""
-        d_rows, d_candidates = ctx.saved_tensors
-        return d_rows * d_loss.to(d_rows.dtype), d_candidates * d_loss.to(d_candidates.dtype), None
+        d_rows, d_candidates, d_scale = (d * d_loss.to(d.dtype) for d in ctx.saved_tensors)
+        return d_rows, d_candidates, d_scale if ctx.learns_scale else None, None
 
 
 def _loss_and_gradients(
     rows: Tensor, candidates: Tensor, plan: Plan
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """The loss, and its gradients by rows and candidates if the plan asks for them.
+) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor] | None]:
+    """The loss, and its gradients by rows, candidates and scale if the plan asks for them.
 
     With ``r = 1 / norm`` of the first k columns, the logits of one dim follow from those of the dim before and the
     block of columns between them::
@@ -87,7 +96,7 @@ def _loss_and_gradients(
     inner = [(rows[:, block] * candidates[positives, block]).sum(dim=1) for block in blocks]
     own = torch.stack(list(accumulate(inner))) * r * q[:, positives] * plan.scale
     normed = [_lowered(candidates[:, block] * q[k, :, None], plan.low) for k, block in enumerate(blocks)]
-    shares = rows.new_tensor(plan.weights)[:, None] / n
+    shares = (rows.new_tensor(plan.weights)[:, None] / n).repeat(1, n)
     per_product = r * plan.scale
 
     chunk = min(plan.chunk, n)
@@ -110,9 +119,14 @@ def _loss_and_gradients(
             _product(scaled, normed[k].t(), out=s[k], add=k > 0)
         left_out = _left_out(s[last], start, plan)
 
+        aims = None if plan.targets is None else _without(plan.targets[part], left_out)
+
         for k in range(last, -1, -1):
             # In float32 for bfloat16's sake, whose rounding of a cosine near 1 would move the loss.
             s[k][:, diagonal].diagonal().copy_(own[k, part])
+            if aims is not None:
+                aimed = aims * s[k]
+                own[k, part] = aimed.sum(dim=1)
             if left_out is not None:
                 s[k][left_out] = torch.finfo(rows.dtype).min / 4  # not -inf, which times its exp of 0 is NaN
             exps = exps_buffer[:size] if plan.gradient else s[k]
@@ -122,9 +136,14 @@ def _loss_and_gradients(
                 torch.amax(s[k], dim=1, out=largest[k, part])
                 torch.sub(s[k], largest[k, part, None], out=exps).exp_()
             torch.sum(exps, dim=1, out=totals[k, part])
+            if plan.focal_gamma:
+                missing = 1 - (own[k, part] - largest[k, part]).exp() / totals[k, part]
+                shares[k, part] *= missing.clamp_min(0) ** plan.focal_gamma
             if not plan.gradient:
                 continue
-            per_exp = shares[k] / totals[k, part]
+            if aims is not None:
+                candidate_sums[k].sub_(shares[k, part] @ aimed)
+            per_exp = shares[k, part] / totals[k, part]
             s[k].mul_(exps)
             torch.sum(s[k], dim=1, out=row_sums[k, part]).mul_(per_exp)
             candidate_sums[k].addmv_(s[k].t(), per_exp)
@@ -133,16 +152,21 @@ def _loss_and_gradients(
                 torch.mul(exps, factor, out=w)
             else:
                 w.mul_(q_step[k]).addcmul_(exps, factor)
-            w[:, diagonal].diagonal().sub_(shares[k] * per_product[k, part])
+            if aims is None:
+                w[:, diagonal].diagonal().sub_(shares[k, part] * per_product[k, part])
+            else:
+                w.addcmul_(aims, (shares[k, part] * per_product[k, part])[:, None], value=-1)
             w_low, a_low = _lowered(w, plan.low), _lowered(rows[part, blocks[k]], plan.low)
             _product(w_low, normed[k], out=d_rows[part, blocks[k]], add=False)
             _product(w_low.t(), a_low, out=d_candidates[:, blocks[k]], add=True)
 
     loss = ((totals.log() + largest - own) * shares).sum()
     if not plan.gradient:
-        return loss, None, None
+        return loss, None
     row_sums -= own * shares
-    candidate_sums[:, positives] -= own * shares
+    d_scale = row_sums.sum() / plan.scale
+    if plan.targets is None:
+        candidate_sums[:, positives] -= own * shares
     row_radial, candidate_radial = torch.zeros_like(r[0]), torch.zeros_like(q[0])
     for k in range(last, -1, -1):
         block = blocks[k]
@@ -151,7 +175,7 @@ def _loss_and_gradients(
         d_rows[:, block].addcmul_(rows[:, block], row_radial[:, None], value=-1)
         d_candidates[:, block].mul_(q[k, :, None])
         d_candidates[:, block].addcmul_(candidates[:, block], candidate_radial[:, None], value=-1)
-    return loss, d_rows, d_candidates
+    return loss, (d_rows, d_candidates, d_scale)
 
 
 def _inverse_norms(vectors: Tensor, blocks: list[slice]) -> tuple[Tensor, Tensor]:
@@ -187,6 +211,15 @@ def _left_out(logits: Tensor, start: int, plan: Plan) -> tuple[Tensor, Tensor] |
     rows, candidates = torch.cat(found).unbind(dim=1)
     others = candidates != rows + mine.start
     return rows[others], candidates[others]
+
+
+def _without(targets: Tensor, left_out: tuple[Tensor, Tensor] | None) -> Tensor:
+    """The targets of a part with nothing on masked candidates; the row's own positive is never masked."""
+    if left_out is None:
+        return targets
+    targets = targets.clone()
+    targets[left_out] = 0
+    return targets.div_(targets.sum(dim=1, keepdim=True))
 
 
 def _lowered(x: Tensor, dtype: torch.dtype | None) -> Tensor:

@@ -11,11 +11,22 @@ import sys
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from sse.errors import SseError
+from sse.training.recipe_parts import (
+    CropsPart,
+    EvaluationPart,
+    LossPart,
+    ModelPart,
+    Part,
+    Source,
+    StartPart,
+    TrainPart,
+)
+from sse.training.teacher_part import TeacherPart
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,141 +34,10 @@ else:
     import tomli as tomllib
 
 ALIASES = {"sse-en": "sse-en-v2"}
-FILE_TYPES = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
+FILE_TYPES = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv"}
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelPart(_Part):
-    """What is trained."""
-
-    dim: int = Field(512, ge=1)
-    tokenizer: str = "bert-base-uncased"
-    """Hub id or path of any fast tokenizer, or "wordpiece": a vocabulary trained on the recipe's own text."""
-    vocabulary_size: int = Field(30522, ge=100)
-    """Size of the trained vocabulary; used only with tokenizer = "wordpiece"."""
-    vocabulary_rows: int = Field(300_000, ge=1)
-    """Rows of the data that the vocabulary is trained on, taken evenly from all sources."""
-    alpha_init: float = 0.5
-    max_seq_length: int | None = Field(None, ge=1)
-    empty_text: Literal["constant", "zero"] = "constant"
-    query_prompt: str = ""
-    """Put before every anchor in training, and before every query by ``encode_query`` afterwards."""
-    document_prompt: str = ""
-    """The same for positives, negatives and ``encode_document``."""
-
-
-class LossPart(_Part):
-    """Matryoshka around multiple negatives ranking."""
-
-    kind: Literal["fused", "reference"] = "fused"
-    """"fused" is this package's own loss; "reference" is sentence-transformers' MatryoshkaLoss(MNRL)."""
-    dims: tuple[int, ...] = (512, 256, 128, 64, 32)
-    weights: tuple[float, ...] | None = None
-    scale: float = Field(20.0, gt=0)
-    symmetric: bool = False
-    mask_same_text: bool = True
-    false_negative_margin: float | None = None
-
-    @model_validator(mode="after")
-    def _consistent(self) -> LossPart:
-        if not self.dims or min(self.dims) < 1:
-            raise ValueError("dims must be positive")
-        if self.weights is not None and len(self.weights) != len(self.dims):
-            raise ValueError("weights must be as many as dims")
-        if self.kind == "reference" and (self.symmetric or self.false_negative_margin is not None):
-            raise ValueError('symmetric and false_negative_margin need kind = "fused"')
-        return self
-
-
-class TrainPart(_Part):
-    """How it is trained; names and meanings as in transformers' TrainingArguments where they have one."""
-
-    batch_size: int = Field(2048, ge=2)
-    gradient_accumulation: int = Field(1, ge=1)
-    epochs: float = Field(1.0, gt=0)
-    max_steps: int | None = Field(None, ge=1)
-    learning_rate: float = Field(0.1, gt=0)
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.9999, ge=0, lt=1)
-    eps: float = Field(1e-10, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: float = Field(1.0, ge=0)
-    scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
-    warmup: float = Field(0.1, ge=0, lt=1)
-    """Share of all steps."""
-    bf16: bool = False
-    sampler: Literal["no_duplicates", "random"] = "no_duplicates"
-    mixing: Literal["proportional", "round_robin"] = "proportional"
-    seed: int = Field(12, ge=0)
-    workers: int = Field(0, ge=0)
-    log_every: int = Field(10, ge=1)
-    save_every: int = Field(200, ge=1)
-    keep: int = Field(2, ge=1)
-    """Checkpoints kept; the best one is kept besides."""
-    report_to: tuple[str, ...] = ()
-
-
-class EvaluationPart(_Part):
-    """Measuring during the training, on suites that may be tuned on."""
-
-    suites: tuple[str, ...] = ()
-    dims: tuple[int, ...] | None = None
-    every: int = Field(200, ge=1)
-    keep_best: bool = True
-    """End with the checkpoint of the best mean nDCG@10 at the full width, not with the last one."""
-
-
-class Columns(_Part):
-    """Which columns of a data set are what."""
-
-    anchor: str
-    positive: str
-    negative: str | tuple[str, ...] = ()
-    id: str | None = None
-    """Equal values mean the same document, which is then never its own negative."""
-
-
-class Source(_Part):
-    """One data set: pairs of anchor and positive, with negatives where there are some."""
-
-    name: str
-    hub: str | None = None
-    path: str | None = None
-    """Parquet, JSON lines or CSV file; ``{data}`` stands for the recipe's ``data``."""
-    config: str | None = None
-    split: str = "train"
-    revision: str | None = None
-    columns: Columns | None = None
-    """Without it the columns anchor, positive, negative are taken, or else the text columns in their order."""
-    negatives: int | None = Field(None, ge=0)
-    """Use at most this many negative columns."""
-    limit: int | None = Field(None, ge=1)
-    weight: float = Field(1.0, ge=0)
-    """Rows are repeated (above 1) or left out at random (below 1); 0 leaves the source out."""
-    streaming: bool = False
-    """Fetch only the first ``limit`` rows, for data sets too large to download."""
-    prompts: dict[str, str] = Field(default_factory=dict)
-    """Prompts of this source's anchor, positive and negative, in place of the model's."""
-    license: str | None = None
-    url: str | None = None
-    trained_on: tuple[str, ...] = ()
-    """Evaluation sets (nq, hotpotqa, ...) whose training data this is: reported as in-domain."""
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> Source:
-        if (self.hub is None) == (self.path is None):
-            raise ValueError("give either hub or path")
-        if self.streaming and (self.limit is None or self.hub is None):
-            raise ValueError("streaming needs hub and limit")
-        if unknown := set(self.prompts) - {"anchor", "positive", "negative"}:
-            raise ValueError(f"prompts may name anchor, positive and negative, not {sorted(unknown)[0]!r}")
-        return self
-
-
-class Recipe(_Part):
+class Recipe(Part):
     """A whole recipe; ``Recipe.load`` reads and checks one."""
 
     name: str
@@ -168,7 +48,10 @@ class Recipe(_Part):
     data: str | None = None
     """Directory that ``{data}`` stands for in paths."""
     model: ModelPart = ModelPart()
+    start: StartPart = StartPart()
+    crops: CropsPart = CropsPart()
     loss: LossPart = LossPart()
+    teacher: TeacherPart = TeacherPart()
     train: TrainPart = TrainPart()
     evaluation: EvaluationPart = EvaluationPart()
     sources: tuple[Source, ...]
@@ -182,6 +65,10 @@ class Recipe(_Part):
             raise ValueError("there is no source with a weight above 0")
         if max(self.loss.dims) > self.model.dim:
             raise ValueError(f"loss.dims has {max(self.loss.dims)}, but model.dim is {self.model.dim}")
+        if self.teacher.weight and self.loss.lexical_weight:
+            raise ValueError("give teacher.weight or loss.lexical_weight, not both")
+        if self.teacher.weight and self.loss.kind != "fused":
+            raise ValueError('teacher.weight needs loss.kind = "fused"')
         return self
 
     @classmethod

@@ -12,22 +12,33 @@ import datasets
 from accelerate import PartialState
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
-from transformers import set_seed
+from transformers import TrainerCallback, set_seed
 
 from sse.environment import describe_environment, peak_memory_mb
 from sse.errors import SseError
 from sse.eval import SuiteEvaluator, load_suites
 from sse.files import move_into, staged_directory, staged_file, write_json
 from sse.modeling import SSE, build_model, write_model
-from sse.training.arguments import build_loss, on_cpu, training_arguments
+from sse.training.arguments import on_cpu, training_arguments
+from sse.training.averaging import MovingAverage
+from sse.training.build_loss import build_losses
+from sse.training.cache import cached
 from sse.training.checkpoints import complete_checkpoints, remove_incomplete
+from sse.training.clusters import group_rows
+from sse.training.crops import add_crops
+from sse.training.dyt import prepare_dyt
 from sse.training.progress import ProgressBar, plot_training
 from sse.training.recipe import Recipe
+from sse.training.row_gradients import level_row_gradients
 from sse.training.sources import LoadedSource, as_dataset, load_sources, texts_of
+from sse.training.start import make_start, needs_statistics
+from sse.training.teacher_vectors import encode_rows
+from sse.training.token_statistics import TokenStatistics, count_tokens
 from sse.training.trainer import SSETrainer
 from sse.training.vocabulary import load_tokenizer, train_wordpiece
 
 # A resumed training may differ from the first one in these, and in nothing else.
+STATISTICS_ROWS, ALPHA_ROWS = 50_000, 2000
 MAY_CHANGE = {"train": {"log_every", "save_every", "keep", "report_to", "workers"}, "evaluation": {"every"}}
 
 
@@ -87,16 +98,32 @@ def train(
         loaded = load_sources(recipe)
         _refuse_uneven(recipe, loaded, state.num_processes)
         tokenizer = _tokenizer(recipe, loaded, directory, reuse=resume or not state.is_main_process)
+        loaded = add_crops(loaded, recipe.crops, recipe.train.seed)
+        statistics = _statistics(recipe, loaded, tokenizer)
+        vectors = None
+        if recipe.teacher.weight:
+            loaded, vectors = encode_rows(loaded, recipe.teacher, recipe.train.seed, show_progress)
+        start = make_start(recipe.start, tokenizer, recipe.model.dim, statistics, recipe.train.seed)
 
     set_seed(recipe.train.seed)
     module = SSE(
         tokenizer,
         recipe.model.dim,
-        alpha_init=recipe.model.alpha_init,
+        weights=start.table if start else None,
+        alpha_init=0.5 if recipe.model.alpha_init == "data" else recipe.model.alpha_init,
         max_seq_length=recipe.model.max_seq_length,
         empty_text=recipe.model.empty_text,
         matryoshka_dims=recipe.loss.dims,
     )
+    if start and start.dyt:
+        module.dyt.load_state_dict(start.dyt)
+    prepare_dyt(
+        module,
+        recipe.model.dyt,
+        list(texts_of(loaded, ALPHA_ROWS)) if recipe.model.alpha_init == "data" else (),
+    )
+    if recipe.train.level_rows is not None:
+        level_row_gradients(module.embedding, recipe.train.level_rows)
     model = build_model(
         module, query_prompt=recipe.model.query_prompt, document_prompt=recipe.model.document_prompt
     )
@@ -105,14 +132,17 @@ def train(
     try:
         trainer = SSETrainer(
             keep=recipe.train.keep,
+            groups=group_rows(loaded, model, recipe.train.group_size, recipe.train.seed)
+            if recipe.train.group_size
+            else None,
             model=model,
             args=arguments,
             train_dataset=as_dataset(loaded),
-            loss=build_loss(recipe, model, state.num_processes),
+            loss=build_losses(recipe, model, loaded, state.num_processes, statistics, vectors),
             evaluator=SuiteEvaluator(suites, dims=recipe.evaluation.dims or recipe.loss.dims)
             if suites
             else None,
-            callbacks=[ProgressBar()] if show_progress else None,
+            callbacks=_callbacks(recipe, show_progress),
         )
     except RuntimeError as error:
         if "to be installed" in str(error):
@@ -170,6 +200,10 @@ def _refuse_uneven(recipe: Recipe, loaded: list[LoadedSource], processes: int) -
     """Processes draw batches of different sources in one step, and rank against each other's texts."""
     if processes == 1:
         return
+    if recipe.loss.lexical_weight or recipe.teacher.weight:
+        raise SseError(
+            "a teacher scores the texts of one process: set its weight to 0 or train in one process"
+        )
     first, size = loaded[0], recipe.train.batch_size
     for item in loaded:
         if len(item.rows) < size:  # only full batches are taken, so that processes have equally many rows
@@ -191,10 +225,36 @@ def _tokenizer(recipe: Recipe, loaded: list[LoadedSource], directory: Path, reus
     file = directory / "tokenizer.json"
     if reuse and file.is_file():
         return load_tokenizer(str(file))
-    tokenizer = train_wordpiece(texts_of(loaded, recipe.model.vocabulary_rows), recipe.model.vocabulary_size)
-    with staged_file(file) as part:
-        tokenizer.save(str(part))
+    part = recipe.model
+    kept = cached("vocabulary", ".json", part.vocabulary_size, part.vocabulary_rows, _origin(loaded))
+    if kept.is_file():
+        tokenizer = load_tokenizer(str(kept))
+    else:
+        tokenizer = train_wordpiece(texts_of(loaded, part.vocabulary_rows), part.vocabulary_size)
+    for place in (kept, file):
+        with staged_file(place) as staged:
+            tokenizer.save(str(staged))
     return tokenizer
+
+
+def _origin(loaded: list[LoadedSource]) -> list[tuple[str, str]]:
+    """What tells one set of texts from another: the fingerprints that ``datasets`` gives."""
+    return [(item.source.name, item.rows._fingerprint) for item in loaded]
+
+
+def _statistics(recipe: Recipe, loaded: list[LoadedSource], tokenizer: Tokenizer) -> TokenStatistics | None:
+    """Counts over the recipe's text, if anything in it wants them."""
+    if not (needs_statistics(recipe.start) or recipe.loss.lexical_weight or recipe.loss.words_weight):
+        return None
+    rows = max(tokenizer.get_vocab().values()) + 1
+    return count_tokens(texts_of(loaded, STATISTICS_ROWS), tokenizer, rows)
+
+
+def _callbacks(recipe: Recipe, show_progress: bool) -> list[TrainerCallback]:
+    callbacks: list[TrainerCallback] = [ProgressBar()] if show_progress else []
+    if recipe.train.moving_average is not None:
+        callbacks.append(MovingAverage(recipe.train.moving_average))
+    return callbacks
 
 
 def _facts(recipe: Recipe, loaded: list[LoadedSource], result: TrainResult) -> dict[str, Any]:

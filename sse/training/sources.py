@@ -17,9 +17,12 @@ import datasets
 from datasets import Dataset, DatasetDict
 
 from sse.errors import SseError
-from sse.training.recipe import FILE_TYPES, Recipe, Source
+from sse.training.recipe import FILE_TYPES, Recipe
+from sse.training.recipe_parts import Source
 
 SHUFFLE_BUFFER = 10_000
+LABELS = ("label", "score")
+"""Columns that hold no text."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ def load_sources(recipe: Recipe) -> list[LoadedSource]:
 
     Returns:
         Data sets with the columns ``anchor``, ``positive``, then ``negative`` or ``negative_1``,
-        ``negative_2``, ... and, where the source names an id, ``label`` (int64; equal for equal ids).
+        ``negative_2``, ... and, where the source names them, ``label`` (int64; equal for equal ids) or ``score``.
 
     Raises:
         SseError: A data set is missing, a file is broken, or columns do not fit; the source is named.
@@ -70,7 +73,7 @@ def texts_of(loaded: list[LoadedSource], rows: int) -> Iterator[str]:
     total = sum(len(item.rows) for item in loaded)
     step = max(1, total // rows)
     for item in loaded:
-        columns = [name for name in item.rows.column_names if name != "label"]
+        columns = [name for name in item.rows.column_names if name not in LABELS]
         for start in range(0, len(item.rows), 1000 * step):
             batch = item.rows[start : start + 1000 * step : step]
             for column in columns:
@@ -80,8 +83,9 @@ def texts_of(loaded: list[LoadedSource], rows: int) -> Iterator[str]:
 def _fetch(source: Source, seed: int) -> Dataset:
     try:
         if source.path is not None:
-            kind = FILE_TYPES[Path(source.path).suffix]
-            return datasets.load_dataset(kind, data_files=source.path, split="train")
+            suffix = Path(source.path).suffix
+            options = {"sep": "\t", "quoting": csv.QUOTE_NONE} if suffix == ".tsv" else {}
+            return datasets.load_dataset(FILE_TYPES[suffix], data_files=source.path, split="train", **options)
         where: dict[str, Any] = {"name": source.config, "split": source.split, "revision": source.revision}
         if not source.streaming:
             return datasets.load_dataset(source.hub, **where)
@@ -137,6 +141,10 @@ def _choose_columns(source: Source, rows: Dataset) -> dict[str, str]:
                 f"source {source.name!r}: there is no column {key!r} (there are: {', '.join(there)})"
             )
         names["label"] = key
+    if source.columns is not None and (key := source.columns.score):
+        if key not in there or _is_text(rows, key):
+            raise SseError(f"source {source.name!r}: there is no column {key!r} of numbers")
+        names["score"] = key
     return names
 
 
@@ -152,7 +160,7 @@ def _is_mostly_there(rows: Dataset, name: str) -> bool:
 
 
 def _keep_full_rows(rows: Dataset, names: dict[str, str]) -> Dataset:
-    texts = [old for new, old in names.items() if new != "label"]
+    texts = [old for new, old in names.items() if new not in LABELS]
 
     def full(batch: dict[str, list[Any]]) -> list[bool]:
         return [
@@ -187,7 +195,7 @@ def _weigh(rows: Dataset, weight: float, seed: int) -> Dataset:
 
 def _broken_line(path: str) -> str | None:
     """Find what is wrong with a JSON lines or CSV file, which the reader's own error seldom says."""
-    if Path(path).suffix == ".parquet":
+    if Path(path).suffix in (".parquet", ".tsv"):
         return None
     try:
         with open(path, encoding="utf-8", newline="") as file:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
@@ -15,6 +17,7 @@ from transformers.trainer_callback import PrinterCallback
 from sse.errors import SseError
 from sse.modeling import SSE, write_model
 from sse.training.checkpoints import complete_checkpoints, mark_complete, remove_incomplete, rotate, step_of
+from sse.training.clusters import GroupedBatchSampler
 
 SATURATED_SLOPE = 0.1
 
@@ -28,10 +31,14 @@ class SSETrainer(SentenceTransformerTrainer):
 
     Args:
         keep: Whole checkpoints to keep besides the best one.
+        groups: For each source the group of each row, to fill batches with (see clusters.py).
         **kwargs: As for ``SentenceTransformerTrainer``.
     """
 
-    def __init__(self, *, keep: int = 2, **kwargs: Any) -> None:
+    def __init__(
+        self, *, keep: int = 2, groups: Mapping[str, np.ndarray] | None = None, **kwargs: Any
+    ) -> None:
+        self.groups = groups or {}
         super().__init__(**kwargs)
         self.keep = keep
         self.remove_callback(PrinterCallback)
@@ -41,6 +48,13 @@ class SSETrainer(SentenceTransformerTrainer):
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Leave out the library's own card, which nothing here uses: cards are made by ``sse export``."""
+
+    def get_batch_sampler(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        """Fill batches with groups where there are some."""
+        name = next((name for name, rows in self.train_dataset.items() if rows is dataset), None)
+        if name is None or name not in self.groups:
+            return super().get_batch_sampler(dataset, *args, **kwargs)
+        return GroupedBatchSampler(dataset, self.groups[name], *args, **kwargs)
 
     def _module(self) -> SSE:
         module: SSE = self.model[0]
