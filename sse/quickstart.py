@@ -11,11 +11,13 @@ from pathlib import Path
 from sentence_transformers import SentenceTransformer
 
 from sse.docstrings import DocPair, docstring_pairs
+from sse.edge import Encoder
 from sse.errors import SseError
 from sse.eval import Suite, evaluate
 from sse.export import export
 from sse.files import staged_file, write_json
 from sse.search import search
+from sse.shipped import DEFAULT, has_shipped
 from sse.training import Recipe, train
 
 PAIRS = 30_000
@@ -28,7 +30,7 @@ SEARCHES = (
 
 
 def quickstart(output: str | Path, *, say: Callable[[str], None] = print, pairs: int = PAIRS) -> Path:
-    """Train, measure, export, load again and search.
+    """Train, measure, export, load again and search: with the model in this package, or else with the new one.
 
     Args:
         output: Directory for the text, the trained and the exported model; an earlier quickstart is replaced.
@@ -69,12 +71,15 @@ def quickstart(output: str | Path, *, say: Callable[[str], None] = print, pairs:
     say(f'   SentenceTransformer("{exported}", trust_remote_code=True)')
     model = SentenceTransformer(str(exported), trust_remote_code=True, device="cpu")
 
-    say("5. Searching all the texts:")
+    shipped = has_shipped()
+    say(f"5. Searching all the texts with {f'{DEFAULT}, the model in this package' if shipped else 'it'}:")
+    searcher = Encoder.from_pretrained() if shipped else model
     for query in SEARCHES:
         say(f"\n   {query}")
-        for hit in search(model, [pair.positive for pair in documents], query, k=3):
+        for hit in search(searcher, [pair.positive for pair in documents], query, k=3):
             say(f"   {hit.score:.2f}  {documents[hit.number - 1].anchor[:100]}")
-    say(f"\nDone. Try your own: sse search {exported} README.md 'what is this'")
+    own = "" if shipped else f"{exported} "
+    say(f"\nDone. Try your own: sse search {own}README.md 'what is this'")
     return exported
 
 

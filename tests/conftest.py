@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from sse.shipped import DEFAULT, FILES
 from tests.fake_encoder import WORDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,6 +81,38 @@ def words(tmp_path: Path) -> Path:
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """``sse encode`` takes 64 texts at a time: a short file makes many batches."""
     monkeypatch.setattr("sse.encode.BATCH_TEXTS", 64)
+
+
+@pytest.fixture(scope="session")
+def stand_in(bert_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model in the place of ``sse/models``: the files of an export with results and training facts."""
+    from sse.export import export
+    from sse.modeling import SSE, build_model
+    from tests.small_results import TRAINING, report
+
+    root = tmp_path_factory.mktemp("package")
+    torch.manual_seed(0)
+    module = SSE(bert_tokenizer, 64, matryoshka_dims=[64, 32], training=TRAINING)
+    export(build_model(module), root / "exported", table="int8", results=report().to_dict())
+    (root / "models" / DEFAULT).mkdir(parents=True)
+    for name in FILES:
+        if (root / "exported" / name).is_file():
+            shutil.copyfile(root / "exported" / name, root / "models" / DEFAULT / name)
+    return root / "models"
+
+
+@pytest.fixture
+def shipped(stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The package as if it had been built with a model; gives the model's directory, a copy for one test."""
+    shutil.copytree(stand_in, tmp_path / "models")
+    monkeypatch.setattr("sse.shipped.MODELS", tmp_path / "models")
+    return tmp_path / "models" / DEFAULT
+
+
+@pytest.fixture
+def not_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package as if it had been built without a model."""
+    monkeypatch.setattr("sse.shipped.MODELS", tmp_path / "no-models")
 
 
 @pytest.fixture

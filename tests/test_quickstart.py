@@ -33,13 +33,21 @@ def test_a_docstring_is_cut_after_its_first_line():
 
 
 @pytest.mark.slow
-def test_the_whole_quickstart_twice(tmp_path):
+def test_the_whole_quickstart_twice(tmp_path, monkeypatch, stand_in):
     from sse.quickstart import quickstart
 
-    for _ in range(2):  # the second run replaces the first
+    for models, searched in (
+        (tmp_path / "none", "with it:"),
+        (stand_in, "with sse-en-small, the model in this"),
+    ):
+        monkeypatch.setattr("sse.shipped.MODELS", models)
         said = []
-        exported = quickstart(tmp_path / "q", say=said.append, pairs=1500)
-    report = "\n".join(said)
+        exported = quickstart(
+            tmp_path / "q", say=said.append, pairs=1500
+        )  # the second run replaces the first
+        report = "\n".join(said)
+        assert searched in report
+    assert "sse search README.md" in report
     assert "BM25" in report
     assert report.count("copy a whole directory tree") == 1
     assert (exported / "modeling_sse.py").is_file()

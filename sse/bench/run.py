@@ -30,6 +30,7 @@ from sse.bench.texts import (
 from sse.bench.throughput import TwoThreads, measure_throughput, measure_two_threads
 from sse.environment import describe_environment
 from sse.errors import MissingExtraError, SseError, require
+from sse.shipped import resolve
 
 
 def bench(
@@ -44,7 +45,7 @@ def bench(
     """Measure throughput, latency, two threads, cold start and memory of a model on this machine's CPU.
 
     Args:
-        model: Directory of an exported model.
+        model: Directory of an exported model, or ``"sse-en-small"``, the one in this package.
         tables: Forms of the table to measure, such as ``("f32", "int8")``; by default the one that is stored.
             Others are exported into a temporary directory, which needs a float32 model and the ``train`` extra.
         peers: Out of ``"model2vec"`` and ``"sentence-transformers"``; by default those that are installed.
@@ -58,7 +59,7 @@ def bench(
     """
     require("psutil", "bench")
     settings = QUICK if quick else FULL
-    directory = Path(model)
+    directory = Path(resolve(model))
     with tempfile.TemporaryDirectory(prefix="sse-bench-") as folder, one_thread():
         stored = Model.open(directory)
         chosen = choose_peers(peers)

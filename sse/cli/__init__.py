@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from sse.cli.measuring import bench, compare, evaluate
-from sse.cli.publishing import export
+from sse.cli.publishing import card, export
 from sse.cli.running import encode, search
-from sse.cli.shared import fail, show
-from sse.cli.training import quickstart, train
+from sse.cli.shared import ModelFirst, fail, show
+from sse.cli.training import decontaminate, quickstart, train
 from sse.errors import SseError
 
 __all__ = ["app", "main"]
@@ -54,10 +54,12 @@ def _options(
 
 # In the order of ``sse --help``.
 app.command()(train)
+app.command()(decontaminate)
 app.command(name="eval")(evaluate)
 app.command()(compare)
 app.command()(export)
-app.command()(encode)
-app.command()(search)
+app.command()(card)
+app.command(cls=ModelFirst)(encode)
+app.command(cls=ModelFirst)(search)
 app.command()(bench)
 app.command()(quickstart)

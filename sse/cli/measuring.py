@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from sse.cli.shared import AsJson, Table, say, show, show_json
+from sse.cli.shared import MODEL, AsJson, Table, say, show, show_json
 from sse.errors import SseError, require
+from sse.shipped import DEFAULT
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Directory or Hub id of a model.")],
+    model: Annotated[str, typer.Argument(help=MODEL)],
     suite: Annotated[
         list[str] | None,
         typer.Option("--suite", metavar="nanobeir|DIR", help="What to measure on; may be repeated."),
@@ -70,7 +71,9 @@ def compare(
 
 
 def bench(
-    model: Annotated[Path, typer.Argument(help="Directory of an exported model.")],
+    model: Annotated[
+        Path, typer.Argument(help=f"Directory of an exported model, or {DEFAULT}: the one in this package.")
+    ],
     table: Annotated[
         list[Table] | None,
         typer.Option(help="Form of the table, by default the stored one; may be repeated."),

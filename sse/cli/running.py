@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-from sse.cli.shared import AsJson, fail, show, show_json
+from sse.cli.shared import OPTIONAL_MODEL, AsJson, fail, show, show_json, split_model
+
+TEXTS = "Text (one a line), JSON lines, CSV or Parquet."
 
 
 class Precision(str, Enum):
@@ -37,9 +39,11 @@ class Backend(str, Enum):
 
 
 def encode(
-    model: Annotated[str, typer.Argument(help="Directory or Hub id of a model.")],
-    input: Annotated[Path, typer.Argument(help="Text (one a line), JSON lines, CSV or Parquet.")],
-    output: Annotated[Path, typer.Argument(help="Vectors, one row a text: .npy or .parquet.")],
+    first: Annotated[str | None, typer.Argument(metavar="[MODEL]", help=OPTIONAL_MODEL)] = None,
+    second: Annotated[str | None, typer.Argument(metavar="INPUT", help=TEXTS)] = None,
+    third: Annotated[
+        str | None, typer.Argument(metavar="OUTPUT", help="Vectors, one row a text: .npy or .parquet.")
+    ] = None,
     dim: Annotated[int | None, typer.Option(min=1, help="Use only the first dimensions.")] = None,
     precision: Annotated[Precision, typer.Option(help="How the vectors are stored.")] = Precision.f32,
     field: Annotated[str | None, typer.Option(help="Which field of a record to encode.")] = None,
@@ -54,6 +58,8 @@ def encode(
     from sse.edge import Encoder
     from sse.encode import check_places, encode_file
 
+    model, input, target = split_model([first, second, third], "sse encode [MODEL] INPUT OUTPUT")
+    output = Path(target)
     check_places(input, output)
     encoder = Encoder.from_pretrained(model, dim=dim, backend=backend.value, threads=threads)
     try:
@@ -68,9 +74,9 @@ def encode(
 
 
 def search(
-    model: Annotated[str, typer.Argument(help="Directory or Hub id of a model.")],
-    file: Annotated[Path, typer.Argument(help="Text (one a line), JSON lines, CSV or Parquet.")],
-    query: Annotated[str, typer.Argument(help="What to look for.")],
+    first: Annotated[str | None, typer.Argument(metavar="[MODEL]", help=OPTIONAL_MODEL)] = None,
+    second: Annotated[str | None, typer.Argument(metavar="FILE", help=TEXTS)] = None,
+    third: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many to show.")] = 5,
     field: Annotated[str | None, typer.Option(help="Which field of a record to search.")] = None,
     dim: Annotated[int | None, typer.Option(min=1, help="Use only the first dimensions.")] = None,
@@ -81,6 +87,7 @@ def search(
     from sse.search import search as run
     from sse.texts import read_texts
 
+    model, file, query = split_model([first, second, third], "sse search [MODEL] FILE QUERY")
     texts = read_texts(file, field)
     hits = run(Encoder.from_pretrained(model, dim=dim), texts, query, k=k)
     if as_json:

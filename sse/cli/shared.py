@@ -5,11 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
+
+from sse.errors import SseError
+from sse.shipped import DEFAULT
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print machine-readable output.")]
+
+MODEL = f"Directory or Hub id of a model, or {DEFAULT}: the one in this package."
+OPTIONAL_MODEL = f"Directory or Hub id of a model; left out, it is {DEFAULT}, the one in this package."
 
 
 class Table(str, Enum):
@@ -19,6 +27,34 @@ class Table(str, Enum):
     f16 = "f16"
     int8 = "int8"
     int4 = "int4"
+
+
+class ModelFirst(TyperCommand):
+    """A command ``[MODEL] A B``; its usage line shows the metavars as they are, since only MODEL may be left out."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words after the command's name."""
+        names = [param.metavar for param in self.params if param.param_type_name == "argument"]
+        return ["[OPTIONS]", *filter(None, names)]
+
+
+def split_model(words: list[str | None], usage: str) -> tuple[str | None, Path, str]:
+    """Tell ``[MODEL] A B`` from its words: a model, which may be left out, a file and one thing more.
+
+    Args:
+        words: The three places of the command line, None where nothing was given.
+        usage: How the command is called, for the error.
+
+    Raises:
+        SseError: There are fewer than two words, or a directory stands where the file should.
+    """
+    given = [word for word in words if word is not None]
+    if len(given) < 2:
+        raise SseError(f"something is missing: {usage}")
+    model = given.pop(0) if len(given) == 3 else None
+    if Path(given[0]).is_dir():
+        raise SseError(f"{given[0]}: is a directory, not a file of texts: {usage}")
+    return model, Path(given[0]), given[1]
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""``sse train`` and ``sse quickstart``."""
+"""``sse train``, ``sse decontaminate`` and ``sse quickstart``."""
 
 from __future__ import annotations
 
@@ -48,6 +48,48 @@ def train(
         show(
             f"{output}: {result.steps} steps over {result.rows:,} pairs in {result.seconds:.0f} s, loss {result.loss}"
         )
+
+
+def decontaminate(
+    recipe: Annotated[str, typer.Argument(help="TOML file, or the name of a recipe in the package.")],
+    suite: Annotated[
+        list[str],
+        typer.Option("--suite", metavar="nanobeir|DIR", help="Sets to look for; may be repeated."),
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated."),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if there is any such row.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Count the rows of a recipe's data whose text is in an evaluation set."""
+    require("torch", "train")
+    from datasets import disable_progress_bars
+
+    from sse.training import Recipe
+    from sse.training.decontaminate import find_contaminated
+    from sse.training.sources import load_sources
+
+    checked = Recipe.load(recipe, settings or ())
+    if all(source.hub is None for source in checked.sources):
+        disable_progress_bars()  # worth seeing only for downloads
+    loaded = load_sources(checked)
+    found = find_contaminated(loaded, suite)
+    total = sum(map(len, found))
+    counts = {
+        item.source.name: {"rows": len(item.rows), "found": len(rows)}
+        for item, rows in zip(loaded, found, strict=True)
+    }
+    if as_json:
+        rows = sum(len(item.rows) for item in loaded)
+        show_json({"sources": counts, "rows": rows, "found": total})
+    else:
+        for name, count in counts.items():
+            show(f"{name}: {count['found']:,} of {count['rows']:,} rows")
+        show(f"{total:,} rows are in an evaluation set")
+    if check and total:
+        raise typer.Exit(1)
 
 
 def quickstart(

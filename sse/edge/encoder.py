@@ -14,6 +14,7 @@ from sse.edge.model_file import ModelFiles, read_model
 from sse.edge.parallel import encode_blocks, thread_count
 from sse.edge.tiers import Backend, choose_tier
 from sse.errors import InputError, SseError
+from sse.shipped import shipped_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +42,7 @@ class Encoder:
     @classmethod
     def from_pretrained(
         cls,
-        path_or_repo: str | Path,
+        path_or_repo: str | Path | None = None,
         dim: int | None = None,
         revision: str | None = None,
         token: bool | str | None = None,
@@ -54,7 +55,8 @@ class Encoder:
         """Load a model.
 
         Args:
-            path_or_repo: Directory, or Hub id (extra ``hub``).
+            path_or_repo: Directory, ``"sse-en-small"`` (the model in this package; a directory of that name goes
+                first), or Hub id (extra ``hub``). Without it the model in this package, whatever lies around.
             dim: Give vectors of this many dimensions; only these columns of the table are read.
             revision: Branch, tag or commit on the Hub.
             token: Hub token.
@@ -69,17 +71,20 @@ class Encoder:
             ValueError: ``dim`` or ``threads`` is out of range.
 
         Example:
-            >>> encoder = Encoder.from_pretrained("my-model")  # doctest: +SKIP
+            >>> encoder = Encoder.from_pretrained()  # doctest: +SKIP
             >>> encoder.encode("first text").shape  # doctest: +SKIP
             (512,)
         """
-        directory = locate(
-            path_or_repo,
-            revision=revision,
-            token=token,
-            cache_folder=cache_folder,
-            local_files_only=local_files_only,
-        )
+        if path_or_repo is None:
+            directory = shipped_model()
+        else:
+            directory = locate(
+                path_or_repo,
+                revision=revision,
+                token=token,
+                cache_folder=cache_folder,
+                local_files_only=local_files_only,
+            )
         chosen = backend if backend not in (None, "auto") else os.environ.get("SSE_BACKEND", "auto")
         return cls(read_model(directory), dim, str(chosen), threads)
 

@@ -1,4 +1,4 @@
-"""Find a model: a directory, or a repository on the Hugging Face Hub, of which only the needed files are fetched."""
+"""Find a model: a directory, the one in this package, or a Hub repository, of which only needed files are fetched."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from sse.edge.model_file import Q4_REST, Q4_TABLE, WEIGHTS, module_folder
 from sse.errors import SseError, require
+from sse.shipped import resolve
 
 ALWAYS = ("modules.json", "config_sentence_transformers.json")
 MODULE = ("config.json", "tokenizer.json")
@@ -22,10 +23,12 @@ def locate(
 ) -> Path:
     """The directory of a model; a Hub repository is fetched, every file of it at one commit.
 
+    A directory goes before the shipped model of the same name.
+
     Raises:
         SseError: There is no such directory or repository, or it cannot be reached.
     """
-    path = Path(name)
+    path = Path(resolve(name))
     if path.is_dir():
         return path
     text = str(name)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+import torch
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
+from sse.edge.model_file import module_folder, read_model, read_safetensors
 from sse.errors import SseError
+from sse.export.beside import BESIDE
 from sse.export.card import render_card
+from sse.export.card_facts import RESULTS, CardFacts, read_results, table_in_words
 from sse.export.golden import golden
 from sse.export.quantize import QuantizedTable, TableType, quantize
 from sse.files import staged_directory
 from sse.modeling import SSE, build_model, load_model, write_model, write_plain_twin
-
-RESULTS = "results.json"
+from sse.modeling.modeling_sse import read_table
+from sse.shipped import resolve
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class Export:
     """Mean cosine between vectors of the stored table and of the trained one."""
     alternatives: tuple[tuple[str, float], ...] = ()
     """Layouts that were measured and not taken, with their cosines."""
+    kept: bool = False
+    """The model's own codes and scales were copied, because they are of this kind already."""
 
 
 def export(
@@ -48,9 +55,10 @@ def export(
     """Write the directory that ``SentenceTransformer(directory, trust_remote_code=True)`` loads anywhere.
 
     Args:
-        model: A trained model, or its directory or Hub id.
+        model: A trained model, or its directory or Hub id, or ``"sse-en-small"``, the one in this package.
         directory: Where to; replaced only if it is empty or an earlier export.
-        table: How the table is stored. A quantised one is read back as float32 by the torch module.
+        table: How the table is stored. A quantised one is read back as float32 by the torch module. A directory
+            whose table is of this kind already keeps its codes and scales as they are.
         plain: Write the plain twin instead: built-in modules, no remote code, no flag, float32 only.
         dim: Keep only the first ``dim`` columns: a smaller file for those who cut every vector to this length.
         results: Measured results (results.json or its content) for the card; by default those that lie in the
@@ -64,7 +72,10 @@ def export(
     _refuse_foreign(directory)
     if plain and table != "f32":
         raise SseError(f"the plain twin stores its table as f32, not as {table}")
-    measured = _find_results(model, results)
+    if not isinstance(model, SentenceTransformer):
+        model = resolve(model)
+    source = None if isinstance(model, SentenceTransformer) else Path(model)
+    measured = _find_results(source, results)
     if not isinstance(model, SentenceTransformer):
         model = load_model(model)
     if len(model) != 1 or not isinstance(module := model[0], SSE):
@@ -76,8 +87,9 @@ def export(
             "document_prompt": model.prompts.get("document", ""),
         }
         model = build_model(module, **prompts)
+    kept = _stored_as(table, source, module) if source else None
     try:
-        stored = quantize(module.embedding.weight.detach(), table, module.dyt)
+        stored = kept or quantize(module.embedding.weight.detach(), table, module.dyt)
     except ValueError as error:
         raise SseError(f"{directory}: {error}") from error
     with staged_directory(directory) as part:
@@ -94,11 +106,43 @@ def export(
         _write_json(part / "golden.json", golden(exported[0]))
         if measured is not None:
             _write_json(part / RESULTS, measured)
-        card = render_card(
-            module, name=name or directory.resolve().name, results=measured, table=stored.layout, plain=plain
-        )
-        (part / "README.md").write_text(card, encoding="utf-8")
-    return Export(directory, stored.layout, stored.bytes, stored.cosine, stored.alternatives)
+            if results is None and source and (source / BESIDE).is_file():
+                shutil.copyfile(source / BESIDE, part / BESIDE)
+        name = name or directory.resolve().name
+        facts = _plain_facts(module, name, measured) if plain else CardFacts.of(part, name)
+        (part / "README.md").write_text(render_card(facts), encoding="utf-8")
+    return Export(
+        directory, stored.layout, stored.bytes, stored.cosine, stored.alternatives, kept is not None
+    )
+
+
+def _stored_as(table: TableType, source: Path, module: SSE) -> QuantizedTable | None:
+    """The codes that lie in ``source``, if they are of the kind ``table`` and are those of ``module``."""
+    file = module_folder(source) / "model.safetensors" if source.is_dir() else source
+    if not file.is_file() or table not in ("int8", "int4"):
+        return None
+    codes = read_safetensors(file).get("embedding.codes")
+    if codes is None or {"I8": "int8", "U8": "int4"}.get(codes.dtype) != table:
+        return None
+    tensors = {name: value for name, value in load_file(file).items() if name.startswith("embedding.")}
+    if not torch.equal(read_table(tensors, str(file)), module.embedding.weight):  # fewer columns, for example
+        return None
+    return QuantizedTable(tensors, table_in_words(read_model(source).table), 1.0)
+
+
+def _plain_facts(module: SSE, name: str, results: Mapping[str, Any] | None) -> CardFacts:
+    width = module.get_embedding_dimension()
+    return CardFacts(
+        name,
+        width,
+        int(module.embedding.num_embeddings),
+        "float32",
+        dims=tuple(module.matryoshka_dims or [width]),
+        max_seq_length=module.max_seq_length,
+        training=module.training_facts,
+        results=results,
+        plain=True,
+    )
 
 
 def _cut(module: SSE, dim: int) -> SSE:
@@ -128,13 +172,15 @@ def _refuse_foreign(directory: Path) -> None:
         raise SseError(f"{directory}: exists and is not an exported model; name another directory")
 
 
-def _find_results(model: Any, results: Mapping[str, Any] | str | Path | None) -> dict[str, Any] | None:
+def _find_results(
+    source: Path | None, results: Mapping[str, Any] | str | Path | None
+) -> dict[str, Any] | None:
     if isinstance(results, Mapping):
         return dict(results)
     if results is None:
-        if isinstance(model, SentenceTransformer):
+        if source is None:
             return None
-        places = [Path(model) / RESULTS, Path(model) / "eval" / RESULTS]
+        places = [source / RESULTS, source / "eval" / RESULTS]
         found = [place for place in places if place.is_file()]
         if not found:
             return None
@@ -142,13 +188,7 @@ def _find_results(model: Any, results: Mapping[str, Any] | str | Path | None) ->
     else:
         path = Path(results)
         path = path / RESULTS if path.is_dir() else path
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise SseError(f"{path}: not a results file: {error}") from None
-    if not isinstance(content, dict) or content.get("schema") != 1 or not content.get("sets"):
-        raise SseError(f"{path}: not a results file of schema 1")
-    return content
+    return read_results(path)
 
 
 def _store_table(part: Path, module: SSE, stored: QuantizedTable, table: str) -> None:

@@ -13,6 +13,7 @@ from sentence_transformers.util import load_file_path
 from sse.errors import SseError
 from sse.modeling import modeling_sse
 from sse.modeling.modeling_sse import SSE
+from sse.shipped import resolve
 
 REQUIREMENTS = {
     "sentence-transformers": {
@@ -81,7 +82,8 @@ def load_model(
     file in its directory is not run. Any other model goes to ``SentenceTransformer``.
 
     Args:
-        name: Directory or Hub id.
+        name: Directory, ``"sse-en-small"`` (the model in this package; a directory of that name goes first), or
+            Hub id.
         revision: Branch, tag or commit.
         token: Hub token.
         cache_folder: Where the Hub client keeps files.
@@ -91,7 +93,7 @@ def load_model(
     Raises:
         SseError: There is no such model, or it cannot be read.
     """
-    name = str(name)
+    name = str(resolve(name))
     where: dict[str, Any] = {
         "revision": revision,
         "token": token,
