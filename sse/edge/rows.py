@@ -38,6 +38,7 @@ class Rows:
         if len(self.column_scales):
             self.alpha = self.alpha * self.column_scales
         self.empty_zero = files.empty_zero
+        self.pooling = files.pooling
 
     @staticmethod
     def _view(data: Array, start: int, dtype: str, shape: tuple[int, int]) -> Array:
@@ -70,6 +71,21 @@ class Rows:
             total += self._sum(ids[start : start + BLOCK], dim)
         return total.astype(np.float32)
 
+    def _pooled(self, ids: Array, dim: int) -> tuple[Array, float]:
+        """Weighted sum of the rows of a text, (dim,), and the sum of the weights."""
+        if self.pooling == "mean":
+            return self.sums(ids, dim), len(ids)
+        different, counts = np.unique(ids, return_counts=True)
+        if len(different) == len(ids):
+            return self.sums(ids, dim), len(ids)
+        total, weights = np.zeros(dim), 0.0
+        for count in np.unique(counts):  # tokens that come equally often are summed together
+            group = different[counts == count]
+            weight = float(np.sqrt(count) if self.pooling == "sqrt" else np.log1p(count))
+            total += weight * self.sums(group, dim)
+            weights += weight * len(group)
+        return total.astype(np.float32), weights
+
     def vectors(self, bags: list[Array], dim: int, *, normalize: bool) -> Array:
         """One vector for each bag of ids, float32 (bags, dim).
 
@@ -77,15 +93,15 @@ class Rows:
             ArithmeticError: A row of the table is not finite; the argument is the number of the text.
         """
         out = np.zeros((len(bags), dim), np.float32)
+        counts = np.zeros((len(bags), 1), np.float32)
         for number, ids in enumerate(bags):
             if len(ids):
-                out[number] = self.sums(ids, dim)
-        counts = np.fromiter(map(len, bags), np.float32, len(bags))[:, None]
+                out[number], counts[number] = self._pooled(ids, dim)
         if self.table.kind in ("f32", "f16"):
             fine = np.isfinite(out.sum(1))
             if not fine.all():
                 raise ArithmeticError(str(int(np.flatnonzero(~fine)[0])))
-        out /= np.maximum(counts, 1)
+        out /= np.where(counts > 0, counts, 1)
         out *= self.alpha[:dim]
         out += self.bias[:dim]
         np.tanh(out, out)

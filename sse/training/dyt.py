@@ -25,8 +25,7 @@ def prepare_dyt(module: SSE, kind: str, alpha_from: Sequence[str] = ()) -> None:
     dyt = module.dyt
     if alpha_from:
         with torch.no_grad():
-            features = module.preprocess(list(alpha_from))
-            pooled = module.embedding(features["input_ids"], features["offsets"])
+            pooled = _pooled(module, list(alpha_from))
             dyt.alpha.copy_(1 / pooled.abs().mean(dim=0).clamp_min(1e-6))
     if kind == "shared":
         with torch.no_grad():
@@ -39,6 +38,17 @@ def prepare_dyt(module: SSE, kind: str, alpha_from: Sequence[str] = ()) -> None:
             dyt.bias.zero_()
         for parameter in dyt.parameters():
             parameter.requires_grad_(False)
+
+
+def _pooled(module: SSE, texts: list[str]) -> Tensor:
+    """What reaches the DyT, float (texts, dim)."""
+    found: list[Tensor] = []
+    hook = module.dyt.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
+    try:
+        module(module.preprocess(texts))
+    finally:
+        hook.remove()
+    return found[0]
 
 
 def _averaged(gradient: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def level_row_gradients(table: nn.EmbeddingBag, damping: float) -> None:
     def scale(module: nn.Module, inputs: tuple[Any, ...], pooled: Tensor) -> None:
         if not pooled.requires_grad:
             return
-        ids, offsets = inputs
+        ids, offsets = inputs[:2]
         ends = torch.cat([offsets[1:], offsets.new_tensor([len(ids)])])
         lengths = (ends - offsets).clamp_min(1).to(pooled.dtype)
         factors = 1 / (1 / (lengths * len(lengths)) + damping)

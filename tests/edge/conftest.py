@@ -12,6 +12,8 @@ from sse.modeling import SSE, build_model
 
 DIM = 96
 KINDS = ("f32", "f16", "int8_column", "int8_row", "int4", "q4")
+POOLED = ("sqrt_f32", "log_f32", "log_int8", "log_int4")
+"""The same tables with tokens counted otherwise than by the mean."""
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +37,12 @@ def models(bert_tokenizer, tmp_path_factory: pytest.TempPathFactory) -> dict[str
             file,
         )
     _to_q4(root / "q4")
+    for name in POOLED:
+        pooling, table = name.split("_")
+        other = SSE(bert_tokenizer, weights=module.embedding.weight, pooling=pooling)
+        other.dyt.load_state_dict(module.dyt.state_dict())
+        export(build_model(other), root / name, table=table)
+        found[name] = root / name
     return found
 
 

@@ -10,7 +10,9 @@ typedef struct {
     Table table;
     const Kernels *kernels;
     int empty_zero;
+    int pooling; /* what a token counts that a text has c times: c, sqrt(c) or log(1 + c) */
 } Model;
+enum { MEAN, SQRT, LOG, POOLINGS };
 
 typedef struct Scratch Scratch;
 struct Scratch { /* buffers of one call at a time */
@@ -19,7 +21,10 @@ struct Scratch { /* buffers of one call at a time */
     size_t d;
     float *acc;
     void *work;
-    double *wide;   /* sums of the chunks before this one, for texts of more than CHUNK tokens */
+    double *wide;   /* sums of the chunks before this one, for texts of more than CHUNK tokens; weighted sums */
+    u32 *seen;      /* for SQRT and LOG: how often the text has each token; all 0 between texts */
+    u32 *different; /* the tokens that it has, by first appearance; then room for as many */
+    size_t kinds;
     int64_t tokens; /* of the chunks taken so far */
     u32 *all;       /* for scratch_ids: every id of the text */
     size_t all_cap;
@@ -36,6 +41,8 @@ static void scratch_free(Scratch *s) {
     free(s->acc);
     free(s->work);
     free(s->wide);
+    free(s->seen);
+    free(s->different);
     free(s->all);
     free(s);
 }
@@ -53,7 +60,11 @@ static Scratch *scratch_new(const Model *m) { /* NULL: no memory */
     s->acc = calloc(width, sizeof(float)); /* the columns that pad it are computed on, so they must be numbers */
     s->work = malloc(width * (sizeof(int32_t) + sizeof(int16_t)));
     s->wide = malloc(width * sizeof(double));
-    if (!s->stream.cache || !s->stream.ids || !s->stream.word || !s->acc || !s->work || !s->wide) {
+    if (m->pooling != MEAN) { /* touched where a text has tokens, nowhere else */
+        s->seen = calloc(m->table.rows, sizeof(u32));
+        s->different = calloc(m->table.rows, 2 * sizeof(u32));
+    }
+    if ((m->pooling != MEAN && (!s->seen || !s->different)) || !s->stream.cache || !s->stream.ids || !s->stream.word || !s->acc || !s->work || !s->wide) {
         scratch_free(s);
         return NULL;
     }
@@ -72,25 +83,68 @@ static void take_rows(Stream *stream) {
     s->tokens += stream->n;
 }
 
+static void count_rows(Stream *stream) {
+    Scratch *s = (Scratch *)stream;
+    for (u32 j = 0; j < stream->n; j++)
+        if (!s->seen[stream->ids[j]]++) s->different[s->kinds++] = stream->ids[j];
+    s->tokens += stream->n;
+}
+
+/* Leaves the weighted sum of the text's rows in `acc` and clears `seen`; returns the sum of the weights. Tokens that
+ * come equally often are summed by one call of the kernel, so a text without repetition costs what its mean does. */
+static double sum_counted(Scratch *s) {
+    const Model *m = s->model;
+    u32 *group = s->different + m->table.rows, count = 1, next;
+    double total = 0;
+    if (s->kinds == (size_t)s->tokens && s->kinds <= CHUNK) {
+        m->kernels->sum[m->table.kind](&m->table, s->different, (u32)s->kinds, s->d, s->acc, s->work);
+        for (size_t k = 0; k < s->kinds; k++) s->seen[s->different[k]] = 0;
+        return (double)s->kinds;
+    }
+    for (size_t i = 0; i < s->d; i++) s->wide[i] = 0;
+    for (; count; count = next) {
+        double weight = m->pooling == SQRT ? sqrt((double)count) : log1p((double)count);
+        size_t n = 0;
+        next = 0;
+        for (size_t k = 0; k < s->kinds; k++) {
+            u32 seen = s->seen[s->different[k]];
+            if (seen == count) group[n++] = s->different[k];
+            else if (seen > count && (!next || seen < next)) next = seen;
+        }
+        total += weight * (double)n;
+        for (size_t from = 0; from < n; from += CHUNK) {
+            u32 part = (u32)(n - from < CHUNK ? n - from : CHUNK);
+            m->kernels->sum[m->table.kind](&m->table, group + from, part, s->d, s->acc, s->work);
+            m->kernels->add(s->acc, s->d, weight, s->wide);
+        }
+    }
+    for (size_t k = 0; k < s->kinds; k++) s->seen[s->different[k]] = 0;
+    for (size_t i = 0; i < s->d; i++) s->acc[i] = (float)s->wide[i];
+    return total;
+}
+
 /* The vector of valid UTF-8 text: d floats. `limit`: tokens to use at most, 0 for all. */
 static int embed(Scratch *s, const u8 *text, size_t size, size_t d, int normalize, int64_t limit, float *out) {
     const Model *m = s->model;
     float *acc = s->acc, sum, r = 1;
+    double weights;
     s->d = d;
     s->tokens = 0;
-    s->stream.take = take_rows;
+    s->kinds = 0;
+    s->stream.take = m->pooling == MEAN ? take_rows : count_rows;
     tokenize(&s->stream, text, size, limit);
     if (!s->tokens && m->empty_zero) {
         memset(out, 0, d * sizeof(float));
         return OK;
     }
-    if (s->tokens >= CHUNK)
+    weights = m->pooling == MEAN ? (double)s->tokens : sum_counted(s);
+    if (m->pooling == MEAN && s->tokens >= CHUNK)
         for (size_t i = 0; i < d; i++) acc[i] = (float)s->wide[i];
     if (m->table.kind <= F16 && !m->kernels->finite(acc, d)) { /* the other kinds hold numbers only */
         memset(acc, 0, padded(m->table.dim) * sizeof(float)); /* nothing of this text may reach the next one */
         return NOT_FINITE;
     }
-    sum = m->kernels->finish(&m->table, d, s->tokens ? (float)(1.0 / (double)s->tokens) : 0.f, acc);
+    sum = m->kernels->finish(&m->table, d, s->tokens ? (float)(1.0 / weights) : 0.f, acc);
     if (!(sum <= 3.4e38f)) return NOT_FINITE;
     if (normalize) r = sum > 0 ? 1.f / sqrtf(sum) : 0.f;
     m->kernels->scale(acc, d, r, out);

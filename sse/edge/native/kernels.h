@@ -10,6 +10,7 @@ typedef struct {
     float (*finish)(const Table *, size_t d, float inverse, float *y);
     int (*finite)(const float *y, size_t d);
     void (*scale)(const float *y, size_t d, float r, float *out);
+    void (*add)(const float *x, size_t d, double weight, double *sum);
     const char *name;
 } Kernels;
 

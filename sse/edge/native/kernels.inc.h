@@ -160,5 +160,9 @@ static void FN(scale)(const float *RESTRICT y, size_t d, float r, float *RESTRIC
     for (size_t i = 0; i < d; i++) out[i] = y[i] * r;
 }
 
+static void FN(add)(const float *RESTRICT x, size_t d, double weight, double *RESTRICT sum) {
+    for (size_t i = 0; i < d; i++) sum[i] += weight * (double)x[i];
+}
+
 static const Kernels FN(kernels) = {
-    {FN(sum_f32), FN(sum_f16), FN(sum_int8_column), FN(sum_int8_row), FN(sum_int4)}, FN(finish), FN(finite), FN(scale), ISA_NAME};
+    {FN(sum_f32), FN(sum_f16), FN(sum_int8_column), FN(sum_int8_row), FN(sum_int4)}, FN(finish), FN(finite), FN(scale), FN(add), ISA_NAME};
