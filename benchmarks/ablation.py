@@ -1,7 +1,7 @@
 """What each setting of a recipe is worth: one training a row and seed, all measured on the same tuning sets.
 
 The rows are in ablation.toml. A training or a measurement that is done is not done again, so the program can be
-stopped and started anew; the table is written again after every one. A row differs from the one it names as `over`
+stopped and started anew; the table is written at the end. A row differs from the one it names as `over`
 (the first one, if it names none) by its settings alone; the difference of the mean nDCG@10, averaged over the seeds
 query by query, has a paired bootstrap interval over queries.
 
@@ -73,7 +73,7 @@ def main() -> None:
             if (directory / "results.json").is_file():
                 row = measured(row, directory)
         rows.append(row)
-        given.output.write_text(report(rows, plan), encoding="utf-8")
+    given.output.write_text(report(rows, plan), encoding="utf-8")
 
 
 def run(row: Row, seed: int, directory: Path, plan: dict, places: dict[str, str], sets: Path) -> None:

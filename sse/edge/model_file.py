@@ -85,9 +85,7 @@ class ModelFiles(NamedTuple):
         """A digest of what decides the vectors; of the weights only size, head and tail are read."""
         from hashlib import sha256
 
-        digest = sha256(
-            repr((self.max_seq_length, self.empty_zero, self.prompts, self.pooling)).encode()
-        )
+        digest = sha256(repr((self.max_seq_length, self.empty_zero, self.prompts, self.pooling)).encode())
         digest.update(self.tokenizer.read_bytes())
         digest.update(self.alpha.tobytes() + self.beta.tobytes() + self.bias.tobytes())
         with open(self.table.path, "rb") as file:

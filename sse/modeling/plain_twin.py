@@ -44,7 +44,9 @@ def to_plain_twin(model: SentenceTransformer | SSE) -> SentenceTransformer:
             "the plain twin cannot give a zero vector for an empty text; use empty_text='constant'"
         )
     if sse.pooling != "mean":
-        raise ValueError(f"the built-in modules know no pooling but the mean; this model's is {sse.pooling!r}")
+        raise ValueError(
+            f"the built-in modules know no pooling but the mean; this model's is {sse.pooling!r}"
+        )
     dim = sse.get_embedding_dimension()
     tokenizer = type(sse.tokenizer).from_str(sse.tokenizer.to_str())
     if sse.max_seq_length is not None:

@@ -107,7 +107,7 @@ def _with_negatives(
 ) -> LoadedSource:
     there = item.rows.column_names
     labels = [name for name in there if name in LABELS]
-    if "score" in labels or (part.keep_existing and len(there) > 2 + len(labels)):
+    if not item.source.mine or "score" in labels or (part.keep_existing and len(there) > 2 + len(labels)):
         return item
     rows = item.rows.select_columns(["anchor", "positive", *labels])
     settings = part.model_dump(exclude={"model", "keep_existing"})

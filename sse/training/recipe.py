@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError, model_validator
 
 from sse.errors import SseError
+from sse.training.negatives_part import NegativesPart
 from sse.training.recipe_parts import (
     CropsPart,
     EvaluationPart,
@@ -49,6 +50,7 @@ class Recipe(Part):
     """Directory that ``{data}`` stands for in paths."""
     model: ModelPart = ModelPart()
     start: StartPart = StartPart()
+    negatives: NegativesPart = NegativesPart()
     crops: CropsPart = CropsPart()
     loss: LossPart = LossPart()
     teacher: TeacherPart = TeacherPart()

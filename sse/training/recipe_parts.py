@@ -166,6 +166,8 @@ class EvaluationPart(Part):
     suites: tuple[str, ...] = ()
     dims: tuple[int, ...] | None = None
     every: int = Field(200, ge=1)
+    decontaminate: tuple[str, ...] = ()
+    """Suites whose queries and documents are taken out of the training data."""
     keep_best: bool = True
     """End with the checkpoint of the best mean nDCG@10 at the full width, not with the last one."""
 
@@ -200,6 +202,8 @@ class Source(Part):
     in_batch: bool = True
     """false: other rows of the batch are no negatives. Anchors then rank their own negatives (InfoNCE), or pairs
     are ordered by their score (CoSENT)."""
+    mine: bool = True
+    """false: no hard negatives are mined for this source."""
     weight: float = Field(1.0, ge=0)
     """Rows are repeated (above 1) or left out at random (below 1); 0 leaves the source out."""
     streaming: bool = False

@@ -26,7 +26,9 @@ from sse.training.cache import cached
 from sse.training.checkpoints import complete_checkpoints, remove_incomplete
 from sse.training.clusters import group_rows
 from sse.training.crops import add_crops
+from sse.training.decontaminate import decontaminate
 from sse.training.dyt import prepare_dyt
+from sse.training.negatives import add_negatives
 from sse.training.progress import ProgressBar, plot_training
 from sse.training.recipe import Recipe
 from sse.training.row_gradients import level_row_gradients
@@ -95,7 +97,10 @@ def train(
     if all(source.hub is None for source in recipe.sources):
         datasets.disable_progress_bars()  # worth seeing only for downloads
     with state.main_process_first():  # the first one fills the cache of the data sets
-        loaded = load_sources(recipe)
+        loaded, contaminated = load_sources(recipe), {}
+        if recipe.evaluation.decontaminate:
+            loaded, contaminated = decontaminate(loaded, list(recipe.evaluation.decontaminate))
+        loaded = add_negatives(loaded, recipe.negatives, recipe.train.seed)
         _refuse_uneven(recipe, loaded, state.num_processes)
         tokenizer = _tokenizer(recipe, loaded, directory, reuse=resume or not state.is_main_process)
         loaded = add_crops(loaded, recipe.crops, recipe.train.seed)
@@ -167,7 +172,7 @@ def train(
     )
     module.training_facts = _facts(recipe, loaded, result)
     if state.is_main_process:
-        _write(result, recipe, loaded, directory)
+        _write(result, recipe, loaded, contaminated, directory)
     return result
 
 
@@ -292,7 +297,13 @@ def _facts(recipe: Recipe, loaded: list[LoadedSource], result: TrainResult) -> d
     }
 
 
-def _write(result: TrainResult, recipe: Recipe, loaded: list[LoadedSource], directory: Path) -> None:
+def _write(
+    result: TrainResult,
+    recipe: Recipe,
+    loaded: list[LoadedSource],
+    contaminated: dict[str, int],
+    directory: Path,
+) -> None:
     with staged_directory(directory / "model") as part:
         write_model(result.model, part)
     move_into(directory / "model", result.directory, last="modules.json")
@@ -308,6 +319,7 @@ def _write(result: TrainResult, recipe: Recipe, loaded: list[LoadedSource], dire
             "peak_memory_mb": result.peak_memory_mb,
             "rows": result.rows,
             "rows_dropped": {item.source.name: item.dropped for item in loaded if item.dropped},
+            "rows_contaminated": {name: rows for name, rows in contaminated.items() if rows},
             "environment": describe_environment(),
             "log": result.log,
         },

@@ -96,6 +96,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
         m->unicode = unicode;
         m->kernels = kernels[0];
         m->empty_zero = i % 2;
+        m->pooling = SQRT; /* so that there is room for counts; each input chooses its own */
         m->table.scales_f16 = i % 2;
         make_table(&m->table, wild ? i - 3 * KINDS : i % KINDS, dims[i / KINDS % 3], i % KINDS == INT4 && !wild ? groups[i / KINDS] : 1, wild,
                    &state);
@@ -120,6 +121,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size) {
     float *first_out = NULL;
     u32 *ids = NULL;
     m->vocab = vocabularies[set[1] % WORDS];
+    m->pooling = (set[4] >> 1) % POOLINGS;
     d = width_of(set[3], m->table.dim);
     /* the memory of words is of one vocabulary; and now and then it starts empty in any case */
     static u8 last[TABLES];
@@ -143,6 +145,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size) {
         m->kernels = kernels[k];
         int got = embed(s, text, n, d, normalize, limit, out);
         CHECK((size_t)s->tokens == known);
+        for (int i = 0; m->pooling != MEAN && i < ROWS; i++) CHECK(!s->seen[i]); /* nothing is left for the next text */
         CHECK(got == OK || (which >= 3 * KINDS && got == NOT_FINITE));
         for (size_t i = 0; got == OK && i < d; i++) CHECK(isfinite(out[i]));
         if (!k) {
