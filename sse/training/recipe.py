@@ -74,12 +74,15 @@ class Recipe(Part):
         return self
 
     @classmethod
-    def load(cls, name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    def load(
+        cls, name_or_path: str | Path, overrides: Sequence[str] = (), *, check_files: bool = True
+    ) -> Recipe:
         """Read a recipe and check it, with every file that it names.
 
         Args:
             name_or_path: A TOML file, or the name of a recipe in the package (see ``Recipe.shipped``).
             overrides: ``"key=value"`` with a dotted key and a TOML value; a source is reached by its name.
+            check_files: Paths are made whole, and a file that is not there is an error.
 
         Returns:
             The recipe. A relative path of a source, and ``data`` where the file gives it, start at the
@@ -113,7 +116,7 @@ class Recipe(Part):
             recipe = cls.model_validate(content)
         except ValidationError as error:
             raise SseError(f"{name_or_path}: {_first_problem(error, content)}") from None
-        return recipe._with_paths(path)
+        return recipe._with_paths(path) if check_files else recipe
 
     @staticmethod
     def shipped() -> list[str]:

@@ -48,8 +48,11 @@ class StartPart(Part):
     """Path or Hub id of the transformer or the static model."""
     scale: Literal["none", "rank", "idf", "sif"] = "rank"
     """Factor of a token's row: log(1 + rank by frequency), idf, or SIF's a / (a + p) with a = 1e-3."""
+    components: int | None = Field(None, ge=1)
+    """Columns that the transformer's principal components fill at most; by default as many as there are."""
     noise: float = Field(0.1, ge=0)
-    """Standard deviation of the columns beyond the transformer's width, where 1 is that of the table."""
+    """Standard deviation of the other columns, where 1 is that of the table: a random direction of its own lets a
+    token be told from others of its meaning."""
 
     @model_validator(mode="after")
     def _model_named(self) -> StartPart:

@@ -28,6 +28,7 @@ from sse.training.clusters import group_rows
 from sse.training.crops import add_crops
 from sse.training.decontaminate import decontaminate
 from sse.training.dyt import prepare_dyt
+from sse.training.facts import training_facts
 from sse.training.negatives import add_negatives
 from sse.training.progress import ProgressBar, plot_training
 from sse.training.recipe import Recipe
@@ -97,7 +98,8 @@ def train(
     if all(source.hub is None for source in recipe.sources):
         datasets.disable_progress_bars()  # worth seeing only for downloads
     with state.main_process_first():  # the first one fills the cache of the data sets
-        loaded, contaminated = load_sources(recipe), {}
+        loaded = load_sources(recipe)
+        contaminated: dict[str, int] = {}
         if recipe.evaluation.decontaminate:
             loaded, contaminated = decontaminate(loaded, list(recipe.evaluation.decontaminate))
         loaded = add_negatives(loaded, recipe.negatives, recipe.train.seed)
@@ -170,7 +172,9 @@ def train(
         rows=sum(len(item.rows) for item in loaded),
         log=log,
     )
-    module.training_facts = _facts(recipe, loaded, result)
+    module.training_facts = training_facts(
+        recipe, loaded, steps=result.steps, seconds=result.seconds, contaminated=contaminated
+    )
     if state.is_main_process:
         _write(result, recipe, loaded, contaminated, directory)
     return result
@@ -261,40 +265,6 @@ def _callbacks(recipe: Recipe, show_progress: bool) -> list[TrainerCallback]:
     if recipe.train.moving_average is not None:
         callbacks.append(MovingAverage(recipe.train.moving_average))
     return callbacks
-
-
-def _facts(recipe: Recipe, loaded: list[LoadedSource], result: TrainResult) -> dict[str, Any]:
-    """What config.json says about the training; the model card is made from it."""
-    settings = recipe.train
-    return {
-        "recipe": recipe.name,
-        "language": recipe.language,
-        "license": recipe.license,
-        "trained_on": recipe.trained_on,
-        "sources": [
-            {
-                "name": item.source.name,
-                "hub": item.source.hub,
-                "license": item.source.license,
-                "url": item.source.url,
-                "rows": len(item.rows),
-            }
-            for item in loaded
-        ],
-        "rows": result.rows,
-        "steps": result.steps,
-        "seconds": round(result.seconds, 1),
-        "loss": {"kind": recipe.loss.kind, "scale": recipe.loss.scale, "dims": list(recipe.loss.dims)},
-        "batch_size": settings.batch_size,
-        "gradient_accumulation": settings.gradient_accumulation,
-        "epochs": settings.epochs,
-        "learning_rate": settings.learning_rate,
-        "betas": [settings.beta1, settings.beta2],
-        "eps": settings.eps,
-        "scheduler": settings.scheduler,
-        "warmup": settings.warmup,
-        "seed": settings.seed,
-    }
 
 
 def _write(

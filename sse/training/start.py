@@ -58,7 +58,7 @@ def make_start(
         table = rng.standard_normal((rows, dim), dtype=np.float32)
     else:
         vectors = _token_vectors(str(part.model), tokenizer, rows)
-        table = principal_components(vectors, min(dim, vectors.shape[1]))
+        table = principal_components(vectors, min(dim, vectors.shape[1], part.components or dim))
         table /= np.sqrt(
             (table**2).sum() / (rows * dim)
         )  # as in a table of which each element has variance 1

@@ -1,0 +1,43 @@
+"""What a model says of its training: no paths, the settings that matter, the command that made it."""
+
+from hashlib import sha256
+
+from sse.training import Recipe, train
+from sse.training.facts import command_of
+
+
+def test_the_facts_name_what_was_changed_and_the_data(recipe_file, tmp_path):
+    settings = ["model.pooling=log", "loss.lexical_weight=0.25", "train.max_steps=2", "train.seed=5"]
+    result = train(Recipe.load(recipe_file, settings), tmp_path / "model", show_progress=False)
+    facts = result.model[0].training_facts
+    assert facts["loss"]["lexical_weight"] == 0.25
+    assert facts["model"]["pooling"] == "log"
+    assert (facts["seed"], facts["steps"], facts["rows"]) == (5, 2, 256)
+    data = (tmp_path / "pairs.jsonl").read_bytes()
+    assert facts["sources"][0]["sha256"] == sha256(data).hexdigest()
+    assert "command" not in facts  # it is no recipe of the package
+    assert "rows_contaminated" not in facts
+    assert str(tmp_path) not in str(facts)
+
+
+def test_a_training_takes_out_what_its_evaluation_has(recipe_file, tmp_path, beir_folder):
+    corpus = beir_folder / "corpus.jsonl"
+    corpus.write_text("".join(corpus.read_text().splitlines(keepends=True)[:50]))
+    settings = [f'evaluation.decontaminate=["{beir_folder}"]', "train.max_steps=1"]
+    result = train(Recipe.load(recipe_file, settings), tmp_path / "model", show_progress=False)
+    facts = result.model[0].training_facts
+    assert facts["rows_contaminated"] == 50
+    assert facts["rows"] == result.rows == 256 - facts["rows_contaminated"]
+
+
+def test_the_command_repeats_the_settings_but_no_path(tmp_path):
+    recipe = Recipe.load(
+        "quickstart",
+        [f"data={tmp_path}", "start.kind=transformer", f"start.model={tmp_path}/minilm", "train.seed=9"],
+        check_files=False,
+    )
+    assert command_of(recipe) == (
+        "sse train quickstart -o MODEL --set data=DATA --set start.kind=transformer --set start.model=minilm "
+        "--set train.seed=9"
+    )
+    assert command_of(Recipe.load("sse-en-v2")) == "sse train sse-en-v2 -o MODEL"
