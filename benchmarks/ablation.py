@@ -141,7 +141,7 @@ def report(rows: list[Row], plan: dict) -> str:
     for row in known.values():
         mine = over_seeds(row.reports)
         base = known.get(row.over or "")
-        difference = interval = "–"
+        difference = interval = "-"
         if base is not None:
             seeds = min(len(row.reports), len(base.reports))
             found = compare(over_seeds(row.reports[:seeds]), over_seeds(base.reports[:seeds])).mean
@@ -155,7 +155,7 @@ def report(rows: list[Row], plan: dict) -> str:
             f"{mine.mean(widest):.4f}",
             seeds_shown,
         ]
-        cells += [row.over or "–", difference, interval, *kept, f"{row.minutes:.1f}"]
+        cells += [row.over or "-", difference, interval, *kept, f"{row.minutes:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "## Set by set", "", "| row | " + " | ".join(plan["sets"]) + " |"]
     lines.append("|" + " --- |" + " ---: |" * len(plan["sets"]))

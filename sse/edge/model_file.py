@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FORMAT_VERSION = 1
-POOLINGS = ("mean", "sqrt", "log")
-"""What a token counts that a text has c times: c, sqrt(c) or log(1 + c); the weights are divided by their sum."""
 WEIGHTS, Q4_TABLE, Q4_REST = "model.safetensors", "embedding.q4_k_m.bin", "model_rest.safetensors"
 LARGEST_HEADER = 100_000_000
 WIDTHS = {"F32": 4, "F16": 2, "I8": 1, "U8": 1, "BF16": 2, "F64": 8, "I16": 2, "I32": 4, "I64": 8, "BOOL": 1}
@@ -75,7 +73,8 @@ class ModelFiles(NamedTuple):
     tokenizer: Path
     max_seq_length: int | None
     empty_zero: bool
-    pooling: str
+    count_exponent: float
+    """A token that a text has c times weighs c ** count_exponent in its mean."""
     matryoshka_dims: tuple[int, ...]
     prompts: dict[str, str]
     default_prompt_name: str | None
@@ -85,7 +84,9 @@ class ModelFiles(NamedTuple):
         """A digest of what decides the vectors; of the weights only size, head and tail are read."""
         from hashlib import sha256
 
-        digest = sha256(repr((self.max_seq_length, self.empty_zero, self.prompts, self.pooling)).encode())
+        digest = sha256(
+            repr((self.max_seq_length, self.empty_zero, self.prompts, self.count_exponent)).encode()
+        )
         digest.update(self.tokenizer.read_bytes())
         digest.update(self.alpha.tobytes() + self.beta.tobytes() + self.bias.tobytes())
         with open(self.table.path, "rb") as file:
@@ -125,10 +126,10 @@ def read_model(directory: Path) -> ModelFiles:
     empty = config.get("empty_text", "constant")
     if empty not in ("constant", "zero"):
         raise SseError(f"{folder / 'config.json'}: empty_text must be 'constant' or 'zero', not {empty!r}")
-    pooling = config.get("pooling", "mean")
-    if pooling not in POOLINGS:
+    exponent = config.get("count_exponent", 1)
+    if isinstance(exponent, bool) or not isinstance(exponent, (int, float)) or not 0 < exponent <= 1:
         raise SseError(
-            f"{folder / 'config.json'}: pooling must be one of {', '.join(POOLINGS)}, not {pooling!r}"
+            f"{folder / 'config.json'}: count_exponent must be above 0 and at most 1, not {exponent!r}"
         )
     prompts = settings.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
@@ -146,7 +147,7 @@ def read_model(directory: Path) -> ModelFiles:
         tokenizer=tokenizer,
         max_seq_length=limit,
         empty_zero=empty == "zero",
-        pooling=pooling,
+        count_exponent=float(exponent),
         matryoshka_dims=tuple(dim for dim in dims if isinstance(dim, int)),
         prompts=prompts,
         default_prompt_name=settings.get("default_prompt_name"),

@@ -38,7 +38,7 @@ class Rows:
         if len(self.column_scales):
             self.alpha = self.alpha * self.column_scales
         self.empty_zero = files.empty_zero
-        self.pooling = files.pooling
+        self.count_exponent = files.count_exponent
 
     @staticmethod
     def _view(data: Array, start: int, dtype: str, shape: tuple[int, int]) -> Array:
@@ -73,7 +73,7 @@ class Rows:
 
     def _pooled(self, ids: Array, dim: int) -> tuple[Array, float]:
         """Weighted sum of the rows of a text, (dim,), and the sum of the weights."""
-        if self.pooling == "mean":
+        if self.count_exponent == 1:
             return self.sums(ids, dim), len(ids)
         different, counts = np.unique(ids, return_counts=True)
         if len(different) == len(ids):
@@ -81,7 +81,7 @@ class Rows:
         total, weights = np.zeros(dim), 0.0
         for count in np.unique(counts):  # tokens that come equally often are summed together
             group = different[counts == count]
-            weight = float(np.sqrt(count) if self.pooling == "sqrt" else np.log1p(count))
+            weight = float(count) ** self.count_exponent
             total += weight * self.sums(group, dim)
             weights += weight * len(group)
         return total.astype(np.float32), weights

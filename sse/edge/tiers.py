@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from sse.edge.model_file import POOLINGS, ModelFiles
+from sse.edge.model_file import ModelFiles
 from sse.edge.tokenizer_file import Unsupported, WordPiece, read_tokenizer
 from sse.edge.wordpiece import unicode_table
 from sse.errors import SseError, require
@@ -102,7 +102,7 @@ class NativeTier:
                 beta=files.beta.tobytes(),
                 bias=files.bias.tobytes(),
                 empty_zero=files.empty_zero,
-                pooling=POOLINGS.index(files.pooling),
+                count_exponent=files.count_exponent,
                 isa=isa,
             )
         except (ValueError, OSError) as error:

@@ -32,7 +32,6 @@ except ImportError:  # sentence-transformers 5.2 and 5.3
     from sentence_transformers.models import InputModule
 
 FORMAT_VERSION = 1
-POOLINGS = ("mean", "sqrt", "log")
 Q4_FILE = "embedding.q4_k_m.bin"
 
 
@@ -80,9 +79,8 @@ class SSE(InputModule):
         batch_layout: ``"flat"`` hands the model one row of ids and offsets (fastest). ``"padded"`` hands it 2-D
             ids with an attention mask, which losses that slice batches need (CachedMultipleNegativesRankingLoss,
             DataParallel). Both give the same vectors to the last bit. It is an attribute too, and is not saved.
-        pooling: What a token counts that a text has c times: ``"mean"`` c, the published behaviour; ``"sqrt"``
-            sqrt(c); ``"log"`` log(1 + c). The weights of a text are divided by their sum. Less than c is what BM25
-            does too: the fifth "vitamin" says less than the first.
+        count_exponent: A token that a text has c times weighs ``c ** count_exponent`` in its mean. 1 is the published
+            behaviour. Below 1 a repeated word says less each time, as in BM25.
         matryoshka_dims: Dims that the model was trained to be cut to; stored in config.json for readers.
         training: Facts about the training (data, recipe); stored in config.json, never interpreted here.
 
@@ -103,7 +101,7 @@ class SSE(InputModule):
         max_seq_length: int | None = None,
         empty_text: str = "constant",
         batch_layout: str = "flat",
-        pooling: str = "mean",
+        count_exponent: float = 1.0,
         matryoshka_dims: Sequence[int] | None = None,
         training: dict[str, Any] | None = None,
     ) -> None:
@@ -116,8 +114,8 @@ class SSE(InputModule):
             )
         if empty_text not in ("constant", "zero"):
             raise ValueError(f"empty_text must be 'constant' or 'zero', got {empty_text!r}")
-        if pooling not in POOLINGS:
-            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
+        if not isinstance(count_exponent, (int, float)) or not 0 < count_exponent <= 1:
+            raise ValueError(f"count_exponent must be above 0 and at most 1, got {count_exponent!r}")
         if batch_layout not in ("flat", "padded"):
             raise ValueError(f"batch_layout must be 'flat' or 'padded', got {batch_layout!r}")
         self.tokenizer: Tokenizer = Tokenizer.from_str(tokenizer.to_str())
@@ -125,7 +123,7 @@ class SSE(InputModule):
         self.tokenizer.no_truncation()
 
         largest_id = max(self.tokenizer.get_vocab().values(), default=-1)
-        mode = "mean" if pooling == "mean" else "sum"
+        mode = "mean" if count_exponent == 1 else "sum"
         if weights is None:
             self.embedding = nn.EmbeddingBag(largest_id + 1, dim, mode=mode)
         else:
@@ -140,7 +138,7 @@ class SSE(InputModule):
         self.dyt = SeparableDyT(self.embedding.embedding_dim, alpha_init)
         self.max_seq_length = max_seq_length
         self.empty_text = empty_text
-        self.pooling = pooling
+        self.count_exponent = float(count_exponent)
         self.batch_layout = batch_layout
         self.matryoshka_dims = list(matryoshka_dims) if matryoshka_dims else None
         self.training_facts = dict(training or {})
@@ -222,7 +220,7 @@ class SSE(InputModule):
             ids, offsets = ids[mask], lengths.cumsum(0) - lengths
         else:
             offsets = features["offsets"]
-        if self.pooling == "mean":
+        if self.count_exponent == 1:
             pooled = self.embedding(ids, offsets)
         else:
             pooled = self.embedding(*self._weighted(ids, offsets))
@@ -240,7 +238,7 @@ class SSE(InputModule):
         text = torch.repeat_interleave(torch.arange(texts, device=ids.device), ends - offsets)
         cells, counts = torch.unique(text * rows + ids, return_counts=True)
         text, counts = cells // rows, counts.to(self.embedding.weight.dtype)
-        shares = counts.sqrt() if self.pooling == "sqrt" else counts.log1p()
+        shares = counts**self.count_exponent
         shares = shares / shares.new_zeros(texts).index_add_(0, text, shares)[text]
         lengths = torch.bincount(text, minlength=texts)
         return cells % rows, lengths.cumsum(0) - lengths, shares
@@ -275,7 +273,8 @@ class SSE(InputModule):
             "format_version": FORMAT_VERSION,
             "dim": self.get_embedding_dimension(),
             "vocab_size": int(self.embedding.num_embeddings),
-            "pooling": self.pooling,
+            "pooling": "mean",
+            "count_exponent": self.count_exponent,
             "table": "f32",
             "empty_text": self.empty_text,
             "max_seq_length": self.max_seq_length,
@@ -354,7 +353,7 @@ class SSE(InputModule):
         for name in ("dyt.alpha", "dyt.beta", "dyt.bias"):
             if name not in state:
                 raise ValueError(f"{path}: the weights have no {name}")
-        options = ("max_seq_length", "empty_text", "pooling", "matryoshka_dims", "training")
+        options = ("max_seq_length", "empty_text", "count_exponent", "matryoshka_dims", "training")
         module = cls(
             Tokenizer.from_file(tokenizer_path),
             weights=read_table(state, str(path)),

@@ -33,8 +33,8 @@ def to_plain_twin(model: SentenceTransformer | SSE) -> SentenceTransformer:
         carried over as truncation of its tokenizer.
 
     Raises:
-        ValueError: The model is not a single SSE module, or gives zero vectors for empty texts or pools otherwise
-            than by the mean, which the built-in modules cannot do.
+        ValueError: The model is not a single SSE module, or gives zero vectors for empty texts or weighs
+            repeated tokens less, which the built-in modules cannot do.
     """
     sse = model if isinstance(model, SSE) else model[0]
     if not isinstance(sse, SSE) or (isinstance(model, SentenceTransformer) and len(model) != 1):
@@ -43,9 +43,9 @@ def to_plain_twin(model: SentenceTransformer | SSE) -> SentenceTransformer:
         raise ValueError(
             "the plain twin cannot give a zero vector for an empty text; use empty_text='constant'"
         )
-    if sse.pooling != "mean":
+    if sse.count_exponent != 1:
         raise ValueError(
-            f"the built-in modules know no pooling but the mean; this model's is {sse.pooling!r}"
+            f"the built-in modules weigh every token alike; this model's count_exponent is {sse.count_exponent}"
         )
     dim = sse.get_embedding_dimension()
     tokenizer = type(sse.tokenizer).from_str(sse.tokenizer.to_str())

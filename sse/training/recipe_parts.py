@@ -23,8 +23,8 @@ class ModelPart(Part):
     """Size of the trained vocabulary; used only with tokenizer = "wordpiece"."""
     vocabulary_rows: int = Field(300_000, ge=1)
     """Rows of the data that the vocabulary is trained on, taken evenly from all sources."""
-    pooling: Literal["mean", "sqrt", "log"] = "mean"
-    """What a token counts that a text has c times: c, sqrt(c) or log(1 + c)."""
+    count_exponent: float = Field(1.0, gt=0, le=1)
+    """A token that a text has c times weighs c ** count_exponent in its mean."""
     dyt: Literal["separable", "shared", "linear"] = "separable"
     """"shared": one alpha for all dimensions. "linear": no DyT in effect."""
     alpha_init: float | Literal["data"] = 0.5

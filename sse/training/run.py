@@ -120,7 +120,7 @@ def train(
         alpha_init=0.5 if recipe.model.alpha_init == "data" else recipe.model.alpha_init,
         max_seq_length=recipe.model.max_seq_length,
         empty_text=recipe.model.empty_text,
-        pooling=recipe.model.pooling,
+        count_exponent=recipe.model.count_exponent,
         matryoshka_dims=recipe.loss.dims,
     )
     if start and start.dyt:

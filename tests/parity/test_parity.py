@@ -27,7 +27,7 @@ def texts() -> list[str]:
 
 def exact(module: SSE, ids: list[int], dim: int) -> np.ndarray:
     different, counts = np.unique(ids, return_counts=True)
-    weights = {"mean": counts, "sqrt": np.sqrt(counts), "log": np.log1p(counts)}[module.pooling]
+    weights = counts**module.count_exponent
     with torch.no_grad():
         rows = module.embedding.weight.double()[different]
         mean = torch.tensor(weights / weights.sum()) @ rows

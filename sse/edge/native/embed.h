@@ -10,9 +10,8 @@ typedef struct {
     Table table;
     const Kernels *kernels;
     int empty_zero;
-    int pooling; /* what a token counts that a text has c times: c, sqrt(c) or log(1 + c) */
+    double count_exponent; /* a token that a text has c times weighs c ** count_exponent */
 } Model;
-enum { MEAN, SQRT, LOG, POOLINGS };
 
 typedef struct Scratch Scratch;
 struct Scratch { /* buffers of one call at a time */
@@ -22,7 +21,7 @@ struct Scratch { /* buffers of one call at a time */
     float *acc;
     void *work;
     double *wide;   /* sums of the chunks before this one, for texts of more than CHUNK tokens; weighted sums */
-    u32 *seen;      /* for SQRT and LOG: how often the text has each token; all 0 between texts */
+    u32 *seen;      /* for an exponent below 1: how often the text has each token; all 0 between texts */
     u32 *different; /* the tokens that it has, by first appearance; then room for as many */
     size_t kinds;
     int64_t tokens; /* of the chunks taken so far */
@@ -60,11 +59,11 @@ static Scratch *scratch_new(const Model *m) { /* NULL: no memory */
     s->acc = calloc(width, sizeof(float)); /* the columns that pad it are computed on, so they must be numbers */
     s->work = malloc(width * (sizeof(int32_t) + sizeof(int16_t)));
     s->wide = malloc(width * sizeof(double));
-    if (m->pooling != MEAN) { /* touched where a text has tokens, nowhere else */
+    if (m->count_exponent < 1) { /* touched where a text has tokens, nowhere else */
         s->seen = calloc(m->table.rows, sizeof(u32));
         s->different = calloc(m->table.rows, 2 * sizeof(u32));
     }
-    if ((m->pooling != MEAN && (!s->seen || !s->different)) || !s->stream.cache || !s->stream.ids || !s->stream.word || !s->acc || !s->work || !s->wide) {
+    if ((m->count_exponent < 1 && (!s->seen || !s->different)) || !s->stream.cache || !s->stream.ids || !s->stream.word || !s->acc || !s->work || !s->wide) {
         scratch_free(s);
         return NULL;
     }
@@ -103,7 +102,7 @@ static double sum_counted(Scratch *s) {
     }
     for (size_t i = 0; i < s->d; i++) s->wide[i] = 0;
     for (; count; count = next) {
-        double weight = m->pooling == SQRT ? sqrt((double)count) : log1p((double)count);
+        double weight = pow((double)count, m->count_exponent);
         size_t n = 0;
         next = 0;
         for (size_t k = 0; k < s->kinds; k++) {
@@ -131,14 +130,14 @@ static int embed(Scratch *s, const u8 *text, size_t size, size_t d, int normaliz
     s->d = d;
     s->tokens = 0;
     s->kinds = 0;
-    s->stream.take = m->pooling == MEAN ? take_rows : count_rows;
+    s->stream.take = m->count_exponent < 1 ? count_rows : take_rows;
     tokenize(&s->stream, text, size, limit);
     if (!s->tokens && m->empty_zero) {
         memset(out, 0, d * sizeof(float));
         return OK;
     }
-    weights = m->pooling == MEAN ? (double)s->tokens : sum_counted(s);
-    if (m->pooling == MEAN && s->tokens >= CHUNK)
+    weights = m->count_exponent < 1 ? sum_counted(s) : (double)s->tokens;
+    if (m->count_exponent >= 1 && s->tokens >= CHUNK)
         for (size_t i = 0; i < d; i++) acc[i] = (float)s->wide[i];
     if (m->table.kind <= F16 && !m->kernels->finite(acc, d)) { /* the other kinds hold numbers only */
         memset(acc, 0, padded(m->table.dim) * sizeof(float)); /* nothing of this text may reach the next one */

@@ -156,19 +156,20 @@ static int open_path(Mapping *m, PyObject *path) {
 static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"pieces", "ids", "specials", "unk", "max_chars", "unicode", "path", "kind", "rows", "dim", "codes",
                             "scales", "scales_f16", "groups", "codebook", "alpha", "beta", "bias", "empty_zero",
-                            "pooling", "isa", NULL};
+                            "count_exponent", "isa", NULL};
     PyObject *pieces, *specials, *unicode, *path;
     const char *ids, *book, *alpha, *beta, *bias, *isa;
     Py_ssize_t ids_size, book_size, alpha_size, beta_size, bias_size, rows, dim, groups;
     unsigned long unk;
     unsigned long long codes, scales;
-    int max_chars, kind, scales_f16, empty_zero, pooling, found;
+    int max_chars, kind, scales_f16, empty_zero, found;
+    double count_exponent;
     char *data;
     Py_ssize_t size;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!y#O!kiSUinnKKpny#y#y#y#pis", names, &PyList_Type, &pieces, &ids, &ids_size,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!y#O!kiSUinnKKpny#y#y#y#pds", names, &PyList_Type, &pieces, &ids, &ids_size,
                                      &PyList_Type, &specials, &unk, &max_chars, &unicode, &path, &kind, &rows, &dim, &codes, &scales,
                                      &scales_f16, &groups, &book, &book_size, &alpha, &alpha_size, &beta, &beta_size, &bias,
-                                     &bias_size, &empty_zero, &pooling, &isa))
+                                     &bias_size, &empty_zero, &count_exponent, &isa))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     Core *c = (Core *)alloc(type, 0); /* zeroed */
@@ -177,7 +178,7 @@ static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     Py_INCREF(unicode);
     c->unicode = unicode;
     m->empty_zero = empty_zero;
-    m->pooling = pooling;
+    m->count_exponent = count_exponent;
     m->table.kind = kind;
     m->table.scales_f16 = scales_f16;
     m->table.rows = rows < 0 ? 0 : (size_t)rows;
@@ -196,8 +197,8 @@ static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
         if (!PyErr_Occurred()) PyErr_SetString(PyExc_OSError, "the model file cannot be mapped");
         goto failed;
     }
-    if (pooling < 0 || pooling >= POOLINGS) {
-        fail("there is no such pooling");
+    if (!(count_exponent > 0 && count_exponent <= 1)) {
+        fail("the exponent of counts does not fit");
         goto failed;
     }
     if (!load_table(c, codes, scales, groups, book, book_size)) goto failed;
