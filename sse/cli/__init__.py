@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from sse.cli.measuring import bench, compare, evaluate
+from sse.cli.measuring import bench, compare, evaluate, sts
 from sse.cli.publishing import card, export
 from sse.cli.running import encode, search
 from sse.cli.shared import ModelFirst, fail, show
-from sse.cli.training import decontaminate, quickstart, train
+from sse.cli.training import decontaminate, quickstart, soup, train
 from sse.errors import SseError
 
 __all__ = ["app", "main"]
@@ -54,8 +54,10 @@ def _options(
 
 # In the order of ``sse --help``.
 app.command()(train)
+app.command()(soup)
 app.command()(decontaminate)
 app.command(name="eval")(evaluate)
+app.command()(sts)
 app.command()(compare)
 app.command()(export)
 app.command()(card)

@@ -1,4 +1,4 @@
-"""``sse eval``, ``sse compare`` and ``sse bench``."""
+"""``sse eval``, ``sse sts``, ``sse compare`` and ``sse bench``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ import typer
 from sse.cli.shared import MODEL, AsJson, Table, say, show, show_json
 from sse.errors import SseError, require
 from sse.shipped import DEFAULT
+
+
+def _dims(text: str | None) -> list[int] | None:
+    try:
+        return [int(dim) for dim in text.split(",")] if text else None
+    except ValueError:
+        raise SseError(f"--dims {text}: write whole numbers with commas between, such as 512,256") from None
 
 
 def evaluate(
@@ -36,10 +43,7 @@ def evaluate(
     from sse.eval import evaluate as run
     from sse.modeling import load_model
 
-    try:
-        wanted = [int(dim) for dim in dims.split(",")] if dims else None
-    except ValueError:
-        raise SseError(f"--dims {dims}: write whole numbers with commas between, such as 512,256") from None
+    wanted = _dims(dims)
     loaded = load_model(model, trust_remote_code=trust_remote_code)
     name = Path(model).resolve().name if Path(model).is_dir() else model  # a path is nobody else's business
     report = run(loaded, suite or ["nanobeir"], dims=wanted, bm25=bm25, show_progress=True, name=name)
@@ -49,6 +53,31 @@ def evaluate(
         show_json(report.to_dict())
     else:
         show(report.table())
+
+
+def sts(
+    model: Annotated[str, typer.Argument(help=MODEL)],
+    file: Annotated[
+        Path, typer.Argument(help="Tab-separated, with the columns score, sentence1 and sentence2.")
+    ],
+    dims: Annotated[
+        str | None, typer.Option(help="For example 512,256; by default the model's width.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how a model orders scored pairs of sentences: Spearman's correlation."""
+    require("torch", "train")
+    from sse.eval.sts import spearman
+    from sse.modeling import load_model
+
+    wanted = _dims(dims)
+    loaded = load_model(model)
+    width = loaded.encode(["one"]).shape[1]
+    found = spearman(loaded, file, wanted or [width])
+    if as_json:
+        show_json({str(dim): value for dim, value in found.items()})
+    else:
+        show("\n".join(f"{dim}: {value:.4f}" for dim, value in found.items()))
 
 
 def compare(

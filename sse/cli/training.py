@@ -1,4 +1,4 @@
-"""``sse train``, ``sse decontaminate`` and ``sse quickstart``."""
+"""``sse train``, ``sse soup``, ``sse decontaminate`` and ``sse quickstart``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sse.cli.shared import AsJson, fail, show, show_json
-from sse.errors import require
+from sse.errors import SseError, require
 
 
 def train(
@@ -48,6 +48,24 @@ def train(
         show(
             f"{output}: {result.steps} steps over {result.rows:,} pairs in {result.seconds:.0f} s, loss {result.loss}"
         )
+
+
+def soup(
+    models: Annotated[list[str], typer.Argument(help="Directories or Hub ids, two at least.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Directory of the average.")],
+) -> None:
+    """Average the weights of models that were trained from one start."""
+    require("torch", "train")
+    from sse.files import staged_directory
+    from sse.modeling import write_model
+    from sse.training.averaging import soup as run
+
+    if output.exists():
+        raise SseError(f"{output}: is there already; name another directory")
+    mixed = run(models)
+    with staged_directory(output) as part:
+        write_model(mixed, part)
+    show(f"{output}: the average of {len(models)} models")
 
 
 def decontaminate(

@@ -8,6 +8,7 @@ import torch
 from safetensors.numpy import load_file
 from torch.nn import functional
 
+from sse.cli import main
 from sse.errors import SseError
 from sse.eval.sts import read_scored_pairs, spearman
 from sse.modeling import SSE, build_model, load_model, write_model
@@ -146,3 +147,27 @@ def test_a_soup_is_the_mean_and_refuses_what_does_not_fit(tmp_path, bert_tokeniz
         soup([tmp_path / "1", tmp_path / "small"])
     with pytest.raises(SseError, match="two models at least"):
         soup([tmp_path / "1"])
+
+
+def test_the_commands_soup_and_sts(tmp_path, bert_tokenizer, monkeypatch, capsys):
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        write_model(build_model(SSE(bert_tokenizer, 8)), tmp_path / str(seed))
+    pairs = "".join(f"{n}\t{'mars ' * n}venus\tvenus\n" for n in range(1, 6))
+    (tmp_path / "pairs.tsv").write_text("score\tsentence1\tsentence2\n" + pairs)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sse", "soup", "1", "2", "-o", "mixed"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    monkeypatch.setattr("sys.argv", ["sse", "sts", "mixed", "pairs.tsv", "--dims", "8,4", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    found = json.loads(capsys.readouterr().out.split("models\n")[1])
+    assert found["8"] == pytest.approx(-1)  # the more of another planet, the farther
+    monkeypatch.setattr("sys.argv", ["sse", "soup", "1", "2", "-o", "mixed"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "mixed: is there already" in capsys.readouterr().err
