@@ -29,7 +29,7 @@ from tokenizers import Tokenizer, models
 from torch import Tensor, nn
 
 from sse.modeling import SSE, build_model
-from sse.training.losses import FusedMatryoshkaMNRL
+from sse.training.loss.fused import FusedMatryoshkaMNRL
 
 try:  # sentence-transformers >= 6
     from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss

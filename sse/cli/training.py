@@ -58,7 +58,7 @@ def soup(
     require("torch", "train")
     from sse.files import staged_directory
     from sse.modeling import write_model
-    from sse.training.averaging import soup as run
+    from sse.training.weights.averaging import soup as run
 
     if output.exists():
         raise SseError(f"{output}: is there already; name another directory")
@@ -86,8 +86,8 @@ def decontaminate(
     from datasets import disable_progress_bars
 
     from sse.training import Recipe
-    from sse.training.decontaminate import find_contaminated
-    from sse.training.sources import load_sources
+    from sse.training.data.decontaminate import find_contaminated
+    from sse.training.data.sources import load_sources
 
     checked = Recipe.load(recipe, settings or ())
     if all(source.hub is None for source in checked.sources):

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from sse.lazy import lazy
 
 if TYPE_CHECKING:
-    from sse.training.losses import FusedMatryoshkaMNRL
+    from sse.training.loss.fused import FusedMatryoshkaMNRL
     from sse.training.recipe import Recipe
     from sse.training.run import TrainResult, train
+    from sse.training.start.vocabulary import load_tokenizer, train_wordpiece
     from sse.training.trainer import SSETrainer
-    from sse.training.vocabulary import load_tokenizer, train_wordpiece
 
 __all__ = [
     "FusedMatryoshkaMNRL",
@@ -24,13 +24,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FusedMatryoshkaMNRL": "sse.training.losses",
+    "FusedMatryoshkaMNRL": "sse.training.loss.fused",
     "Recipe": "sse.training.recipe",
     "SSETrainer": "sse.training.trainer",
     "TrainResult": "sse.training.run",
-    "load_tokenizer": "sse.training.vocabulary",
+    "load_tokenizer": "sse.training.start.vocabulary",
     "train": "sse.training.run",
-    "train_wordpiece": "sse.training.vocabulary",
+    "train_wordpiece": "sse.training.start.vocabulary",
 }
 
 __getattr__ = lazy(__name__, _HOMES, needs="pydantic")

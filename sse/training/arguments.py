@@ -10,8 +10,8 @@ import torch
 from sentence_transformers import SentenceTransformerTrainingArguments
 from transformers import __version__ as transformers_version
 
+from sse.training.data.sources import LABELS, LoadedSource
 from sse.training.recipe import Recipe
-from sse.training.sources import LABELS, LoadedSource
 
 BEST_METRIC = "eval_ndcg@10"
 

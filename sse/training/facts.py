@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sse.errors import SseError
+from sse.training.data.sources import LoadedSource
 from sse.training.recipe import Recipe
-from sse.training.sources import LoadedSource
 
 # Parts whose settings are told where they are not the default ones.
 VARIED = ("model", "start", "negatives", "crops", "teacher", "loss")

@@ -16,18 +16,18 @@ from typing import Any
 from pydantic import ValidationError, model_validator
 
 from sse.errors import SseError
-from sse.training.negatives_part import NegativesPart
 from sse.training.recipe_parts import (
     CropsPart,
     EvaluationPart,
     LossPart,
     ModelPart,
+    NegativesPart,
     Part,
     Source,
     StartPart,
+    TeacherPart,
     TrainPart,
 )
-from sse.training.teacher_part import TeacherPart
 
 if sys.version_info >= (3, 11):
     import tomllib

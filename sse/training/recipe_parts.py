@@ -230,3 +230,63 @@ class Source(Part):
         if unknown := set(self.prompts) - {"anchor", "positive", "negative"}:
             raise ValueError(f"prompts may name anchor, positive and negative, not {sorted(unknown)[0]!r}")
         return self
+
+
+class NegativesPart(Part):
+    """Hard negatives, looked for among the positives of the same source."""
+
+    kind: Literal["none", "bm25", "model"] = "none"
+    """What ranks them: BM25, or the cosine of a static model."""
+    model: str | None = None
+    """Directory or Hub id of the static model; used only with kind = "model"."""
+    count: int = Field(3, ge=1, le=15)
+    """Negatives for each row."""
+    pool: int = Field(20_000, ge=2)
+    """Rows are split at random into shards of at most so many, and a row looks only in its own: bounded time."""
+    depth: int = Field(30, ge=1)
+    """Candidates looked at, best first."""
+    skip: int = Field(0, ge=0)
+    """Leave out the first so many of them."""
+    keep_below: float = Field(0.95, gt=0)
+    """Keep a candidate only if it scores less than this times the positive (NV-Retriever, arXiv 2407.15831)."""
+    keep_existing: bool = True
+    """Leave a source that has negatives as it is; otherwise they are replaced."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> NegativesPart:
+        if (self.model is not None) != (self.kind == "model"):
+            raise ValueError('give model with kind = "model", and only with it')
+        if self.depth < self.skip + self.count:
+            raise ValueError("depth must be at least skip + count")
+        return self
+
+
+class TeacherPart(Part):
+    """Distillation from vectors: a share of each row's target follows the cosines of other models."""
+
+    models: tuple[str, ...] = ()
+    """Paths or Hub ids of sentence-transformers models; the cosine of several is the mean of theirs."""
+    vectors: str | None = None
+    """Directory of vectors made before, in place of models (see ``read_vectors``)."""
+    weight: float = Field(0.0, ge=0, le=1)
+    """Share of the target that the teacher gives out among the candidates; 0 leaves the teacher out."""
+    scale: float = Field(20.0, gt=0)
+    """Inverse of the temperature of the teacher's cosines."""
+    rows: int = Field(100_000, ge=1)
+    """Rows that get vectors, from all sources in proportion to their size; only these are trained on."""
+    max_tokens: int = Field(96, ge=2)
+    """Tokens of a text that a model reads at most."""
+    fusion_dim: int | None = Field(None, ge=1)
+    """Compress the vectors of the models, laid side by side, to so many dims (see fusion.py)."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> TeacherPart:
+        if self.models and self.vectors is not None:
+            raise ValueError("give models or vectors, not both")
+        if self.weight and not self.models and self.vectors is None:
+            raise ValueError("weight above 0 needs models or vectors")
+        if len(set(self.models)) < len(self.models):
+            raise ValueError("a model is named twice")
+        if self.fusion_dim is not None and not self.models:
+            raise ValueError("fusion_dim needs models")
+        return self

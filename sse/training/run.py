@@ -20,25 +20,25 @@ from sse.eval import SuiteEvaluator, load_suites
 from sse.files import move_into, staged_directory, staged_file, write_json
 from sse.modeling import SSE, build_model, write_model
 from sse.training.arguments import on_cpu, training_arguments
-from sse.training.averaging import MovingAverage
-from sse.training.build_loss import build_losses
-from sse.training.cache import cached
 from sse.training.checkpoints import complete_checkpoints, remove_incomplete
-from sse.training.clusters import group_rows
-from sse.training.crops import add_crops
-from sse.training.decontaminate import decontaminate
-from sse.training.dyt import prepare_dyt
+from sse.training.data.cache import cached
+from sse.training.data.clusters import group_rows
+from sse.training.data.crops import add_crops
+from sse.training.data.decontaminate import decontaminate
+from sse.training.data.negatives import add_negatives
+from sse.training.data.sources import LoadedSource, as_dataset, load_sources, texts_of
 from sse.training.facts import training_facts
-from sse.training.negatives import add_negatives
+from sse.training.loss.build import build_losses
 from sse.training.progress import ProgressBar, plot_training
 from sse.training.recipe import Recipe
-from sse.training.row_gradients import level_row_gradients
-from sse.training.sources import LoadedSource, as_dataset, load_sources, texts_of
-from sse.training.start import make_start, needs_statistics
-from sse.training.teacher_vectors import encode_rows
-from sse.training.token_statistics import TokenStatistics, count_tokens
+from sse.training.start.dyt import prepare_dyt
+from sse.training.start.table import make_start, needs_statistics
+from sse.training.start.token_statistics import TokenStatistics, count_tokens
+from sse.training.start.vocabulary import load_tokenizer, train_wordpiece
+from sse.training.teacher.vectors import encode_rows
 from sse.training.trainer import SSETrainer
-from sse.training.vocabulary import load_tokenizer, train_wordpiece
+from sse.training.weights.averaging import MovingAverage
+from sse.training.weights.row_gradients import level_row_gradients
 
 # A resumed training may differ from the first one in these, and in nothing else.
 STATISTICS_ROWS, ALPHA_ROWS = 50_000, 2000

@@ -17,7 +17,7 @@ from transformers.trainer_callback import PrinterCallback
 from sse.errors import SseError
 from sse.modeling import SSE, write_model
 from sse.training.checkpoints import complete_checkpoints, mark_complete, remove_incomplete, rotate, step_of
-from sse.training.clusters import GroupedBatchSampler
+from sse.training.data.clusters import GroupedBatchSampler
 
 SATURATED_SLOPE = 0.1
 

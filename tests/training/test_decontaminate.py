@@ -8,10 +8,10 @@ from datasets import Dataset
 
 from sse.errors import SseError
 from sse.eval import load_suites
-from sse.training import same_text
-from sse.training.decontaminate import decontaminate, find_contaminated, normalise
+from sse.training.data import same_text
+from sse.training.data.decontaminate import decontaminate, find_contaminated, normalise
+from sse.training.data.sources import LoadedSource
 from sse.training.recipe_parts import Source
-from sse.training.sources import LoadedSource
 from tests.eval.helpers import write_beir
 from tests.test_cli import sse as run
 
@@ -69,7 +69,7 @@ def test_which_rows_are_found(suite, row, found):
 
 
 def test_rows_are_taken_out_and_counted(suite, monkeypatch):
-    monkeypatch.setattr("sse.training.decontaminate.BATCH", 7)
+    monkeypatch.setattr("sse.training.data.decontaminate.BATCH", 7)
     rows = [{**CLEAN, "label": n, "anchor": f"question {n}"} for n in range(40)]
     for n in (0, 6, 7, 20, 39):
         rows[n]["positive"] = "the SEA is deep"

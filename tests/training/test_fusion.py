@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sse.training.fusion import fuse, report_fusion
+from sse.training.teacher.fusion import fuse, report_fusion
 
 
 def normalised(x):

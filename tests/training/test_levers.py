@@ -13,9 +13,9 @@ from sse.errors import SseError
 from sse.eval.sts import read_scored_pairs, spearman
 from sse.modeling import SSE, build_model, load_model, write_model
 from sse.training import Recipe, train
-from sse.training.averaging import MovingAverage, soup
-from sse.training.bag_of_words import BagOfWordsLoss
-from sse.training.scored_pairs import OwnNegativesLoss
+from sse.training.loss.bag_of_words import BagOfWordsLoss
+from sse.training.loss.scored_pairs import OwnNegativesLoss
+from sse.training.weights.averaging import MovingAverage, soup
 
 WEIGHTS = "model.safetensors"
 

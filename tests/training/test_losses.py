@@ -12,8 +12,9 @@ from sentence_transformers import SentenceTransformerTrainer, SentenceTransforme
 from torch import nn
 from torch.nn import functional
 
-from sse.training import losses, ranking
-from sse.training.losses import FusedMatryoshkaMNRL
+from sse.training.loss import fused as losses
+from sse.training.loss import ranking
+from sse.training.loss.fused import FusedMatryoshkaMNRL
 
 try:  # sentence-transformers >= 6
     from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss

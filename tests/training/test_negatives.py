@@ -14,11 +14,10 @@ from sse.eval.ranking import best_columns
 from sse.eval.suites import Suite
 from sse.eval.task import Task
 from sse.modeling import write_model
-from sse.training import negatives
-from sse.training.negatives import _index_words, add_negatives, find_negatives
-from sse.training.negatives_part import NegativesPart
-from sse.training.recipe_parts import Source
-from sse.training.sources import LoadedSource
+from sse.training.data import negatives
+from sse.training.data.negatives import _index_words, add_negatives, find_negatives
+from sse.training.data.sources import LoadedSource
+from sse.training.recipe_parts import NegativesPart, Source
 
 COUNT = 120
 BM25 = NegativesPart(kind="bm25")

@@ -8,7 +8,7 @@ from tests.training.conftest import RECIPE
 
 
 def test_shipped_recipes():
-    assert Recipe.shipped() == ["quickstart", "shared-en", "sse-en-v1", "sse-en-v2"]
+    assert Recipe.shipped() == ["quickstart", "shared-en", "sse-en-small", "sse-en-v1", "sse-en-v2"]
     assert Recipe.load("sse-en").name == "sse-en-v2"
 
 

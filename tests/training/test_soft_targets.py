@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sse.training.mixing import mix_hardest
-from sse.training.ranking import Plan, Ranking
-from sse.training.soft_targets import LexicalTeacher, shared_out
+from sse.training.loss.mixing import mix_hardest
+from sse.training.loss.ranking import Plan, Ranking
+from sse.training.loss.soft_targets import LexicalTeacher, shared_out
 
 N, M, WIDTH, FIRST = 5, 9, 8, 2
 

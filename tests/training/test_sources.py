@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sse.errors import SseError
+from sse.training.data.sources import load_source, texts_of
 from sse.training.recipe import Source
-from sse.training.sources import load_source, texts_of
 
 ROWS = [{"anchor": f"question {n}", "positive": f"answer {n}", "negative": f"wrong {n}"} for n in range(20)]
 

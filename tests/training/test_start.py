@@ -9,14 +9,14 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from sse.errors import SseError
 from sse.modeling import SSE, build_model, write_model
-from sse.training.clusters import GroupedBatchSampler, group_rows
-from sse.training.crops import add_crops
-from sse.training.dyt import prepare_dyt
+from sse.training.data.clusters import GroupedBatchSampler, group_rows
+from sse.training.data.crops import add_crops
+from sse.training.data.sources import LoadedSource
 from sse.training.recipe_parts import CropsPart, Source, StartPart
-from sse.training.row_gradients import level_row_gradients
-from sse.training.sources import LoadedSource
-from sse.training.start import make_start, principal_components, token_texts
-from sse.training.token_statistics import TokenStatistics, count_tokens
+from sse.training.start.dyt import prepare_dyt
+from sse.training.start.table import make_start, principal_components, token_texts
+from sse.training.start.token_statistics import TokenStatistics, count_tokens
+from sse.training.weights.row_gradients import level_row_gradients
 
 
 def words(*vocabulary: str) -> Tokenizer:
@@ -89,7 +89,7 @@ def test_a_transformer_start_knows_what_is_alike(tokenizer, minilm_path, cache, 
     def refuse(*args, **kwargs):
         raise AssertionError("the vectors were kept")
 
-    monkeypatch.setattr("sse.training.start.SentenceTransformer", refuse)
+    monkeypatch.setattr("sse.training.start.table.SentenceTransformer", refuse)
     np.testing.assert_array_equal(start.table, make_start(part, tokenizer, 16, statistics, 0).table)
 
 

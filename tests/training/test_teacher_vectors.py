@@ -12,13 +12,12 @@ from pydantic import ValidationError
 from sentence_transformers import SentenceTransformer
 
 from sse.errors import SseError
-from sse.training import teacher_encoder
-from sse.training.losses import FusedMatryoshkaMNRL
-from sse.training.recipe_parts import Source
-from sse.training.soft_targets import Teacher
-from sse.training.sources import LoadedSource
-from sse.training.teacher_part import TeacherPart
-from sse.training.teacher_vectors import VectorTeacher, choose_rows, encode_rows, read_vectors
+from sse.training.data.sources import LoadedSource
+from sse.training.loss.fused import FusedMatryoshkaMNRL
+from sse.training.loss.soft_targets import Teacher
+from sse.training.recipe_parts import Source, TeacherPart
+from sse.training.teacher import encoder as teacher_encoder
+from sse.training.teacher.vectors import VectorTeacher, choose_rows, encode_rows, read_vectors
 
 THINGS = ["planet", "river", "violin", "copper mine", "window", "garden", "bakery", "football club"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from sse.errors import SseError
 from sse.training import load_tokenizer, train_wordpiece
-from sse.training.vocabulary import SPECIAL_TOKENS
+from sse.training.start.vocabulary import SPECIAL_TOKENS
 
 TEXTS = [
     f"The {w} planets of {w}ing stars, isn't it? Ünïcode 漢字 {n}"

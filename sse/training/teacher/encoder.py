@@ -16,10 +16,10 @@ from tqdm import tqdm
 from sse.errors import SseError
 from sse.files import staged_file
 from sse.modeling import load_model
-from sse.training.cache import cached
-from sse.training.fusion import Fusion, fuse, report_fusion
-from sse.training.sources import LoadedSource
-from sse.training.teacher_part import TeacherPart
+from sse.training.data.cache import cached
+from sse.training.data.sources import LoadedSource
+from sse.training.recipe_parts import TeacherPart
+from sse.training.teacher.fusion import Fusion, fuse, report_fusion
 
 COLUMNS = ("anchor", "positive")
 

@@ -6,8 +6,8 @@ import numpy as np
 from datasets import Dataset
 
 from sse.errors import SseError
+from sse.training.data.sources import LoadedSource
 from sse.training.recipe_parts import CropsPart, Source
-from sse.training.sources import LoadedSource
 
 NAME = "crops"
 

@@ -14,7 +14,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sklearn.cluster import MiniBatchKMeans
 
-from sse.training.sources import LoadedSource
+from sse.training.data.sources import LoadedSource
 
 try:  # sentence-transformers >= 5.4
     from sentence_transformers.base.sampler import DefaultBatchSampler

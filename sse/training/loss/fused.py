@@ -2,7 +2,7 @@
 
 It gives what ``MatryoshkaLoss`` around ``MultipleNegativesRankingLoss`` of sentence-transformers gives, for one
 full-width matrix product instead of one for every dim, in bounded memory, and it can leave out candidates that
-are no negatives at all. It does not embed in pieces (GradCache), weight negatives or distil from a teacher.
+are no negatives at all. A teacher may share out the target. It does not embed in pieces (GradCache).
 The arithmetic is in ranking.py.
 """
 
@@ -17,10 +17,10 @@ import torch
 from sentence_transformers.util import all_gather, all_gather_with_grad
 from torch import Tensor, nn
 
-from sse.training.bag_of_words import BagOfWordsLoss
-from sse.training.mixing import mix_hardest
-from sse.training.ranking import Plan, Ranking, compute_dtype
-from sse.training.soft_targets import Teacher, shared_out
+from sse.training.loss.bag_of_words import BagOfWordsLoss
+from sse.training.loss.mixing import mix_hardest
+from sse.training.loss.ranking import Plan, Ranking, compute_dtype
+from sse.training.loss.soft_targets import Teacher, shared_out
 
 # Rows at once: what fits a buffer of so many elements, within bounds. CPU: within 10 % of the best of 32 to 1024
 # rows at 512 to 16k candidates, one thread or two, float32 or bfloat16; where that left a choice the larger, since
@@ -75,6 +75,17 @@ class FusedMatryoshkaMNRL(nn.Module):
         gather: With several processes, rank against the candidates of all of them, with gradient. The mean over
             processes of the loss, and of the gradient as DistributedDataParallel takes it, is then that of the
             whole batch. All processes need equally many rows. With one process it does nothing.
+        teacher: Scores the candidates of a batch from the columns' flat features (see soft_targets.py). The target of
+            row i is then ``teacher_weight * softmax_j(teacher_scale * score_ij)`` and the rest on its positive, in
+            place of all on its positive: the cross entropy of that with the softmax above, at every dim.
+        teacher_weight: 0 to 1.
+        teacher_scale: Inverse of the teacher's temperature.
+        focal_gamma: Weigh row i's loss by ``(1 - p_i)^gamma``, without gradient; p_i is what the softmax gives its
+            positive (arXiv 1708.02002).
+        learn_scale: Train the scale, as its logarithm, from ``scale`` on.
+        mixed_negatives: Add for each row a mix of its two hardest negatives to the candidates of all (see mixing.py).
+        words: Loss of the positives' words beside (see bag_of_words.py).
+        words_weight: Its weight.
         row_chunk: Rows to hold logits of at once, len(dims) + 2 float buffers of row_chunk x candidates.
             None chooses for speed. It does not change the result beyond rounding.
 
@@ -121,6 +132,8 @@ class FusedMatryoshkaMNRL(nn.Module):
             raise ValueError(f"scale must be positive, got {scale}")
         if row_chunk is not None and row_chunk < 1:
             raise ValueError(f"row_chunk must be at least 1 or None, got {row_chunk}")
+        if not 0 <= teacher_weight <= 1 or not focal_gamma >= 0:
+            raise ValueError(f"teacher_weight {teacher_weight} or focal_gamma {focal_gamma} is out of range")
         if false_negative_margin is not None and not math.isfinite(false_negative_margin):
             raise ValueError(f"false_negative_margin must be a number or None, got {false_negative_margin}")
         self.model = model
@@ -290,6 +303,13 @@ class FusedMatryoshkaMNRL(nn.Module):
 
     def get_config_dict(self) -> dict[str, Any]:
         """The arguments that determine the loss, for the model card."""
+        used = {
+            "teacher_weight": self.teacher_weight if self.teacher is not None else 0.0,
+            "focal_gamma": self.focal_gamma,
+            "learn_scale": self.log_scale is not None,
+            "mixed_negatives": self.mixed_negatives,
+            "words_weight": self.words_weight if self.words is not None else 0.0,
+        }
         return {
             "dims": list(self.dims),
             "weights": list(self.weights),
@@ -298,6 +318,7 @@ class FusedMatryoshkaMNRL(nn.Module):
             "mask_same_text": self.mask_same_text,
             "false_negative_margin": self.false_negative_margin,
             "gather": self.gather,
+            **{name: value for name, value in used.items() if value},
         }
 
     @property

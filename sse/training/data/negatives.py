@@ -22,10 +22,10 @@ from sse.errors import require
 from sse.eval.bm25 import K1, B, Words
 from sse.files import staged_file
 from sse.modeling import load_model
-from sse.training.cache import cached
-from sse.training.negatives_part import NegativesPart
-from sse.training.same_text import column_digests, places
-from sse.training.sources import LABELS, LoadedSource
+from sse.training.data.cache import cached
+from sse.training.data.same_text import column_digests, places
+from sse.training.data.sources import LABELS, LoadedSource
+from sse.training.recipe_parts import NegativesPart
 
 FEWEST = 100
 """A source of fewer rows gets random negatives: there is little to look in."""

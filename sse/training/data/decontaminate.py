@@ -19,8 +19,8 @@ from datasets import Dataset
 from sse.errors import SseError
 from sse.eval import Suite, load_suites
 from sse.eval.beir import is_beir_folder
-from sse.training.same_text import BATCH, digests, places
-from sse.training.sources import LABELS, LoadedSource
+from sse.training.data.same_text import BATCH, digests, places
+from sse.training.data.sources import LABELS, LoadedSource
 
 WORDS = 5
 """A shorter text may stand in another by chance."""

@@ -12,9 +12,9 @@ from tokenizers import Tokenizer
 from sse.errors import SseError
 from sse.files import staged_file
 from sse.modeling import SSE, load_model
-from sse.training.cache import cached
+from sse.training.data.cache import cached
 from sse.training.recipe_parts import StartPart
-from sse.training.token_statistics import TokenStatistics
+from sse.training.start.token_statistics import TokenStatistics
 
 CONTINUED = "##"
 

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from sse.errors import SseError
 from sse.files import staged_directory, write_json
-from sse.training.cache import cached
-from sse.training.sources import LoadedSource
-from sse.training.teacher_encoder import COLUMNS, digest_of, identity, make_vectors
-from sse.training.teacher_part import TeacherPart
+from sse.training.data.cache import cached
+from sse.training.data.sources import LoadedSource
+from sse.training.recipe_parts import TeacherPart
+from sse.training.teacher.encoder import COLUMNS, digest_of, identity, make_vectors
 
 
 @dataclass(frozen=True)

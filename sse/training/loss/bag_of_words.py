@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sse.training.soft_targets import text_numbers
+from sse.training.loss.soft_targets import text_numbers
 
 SAMPLED = 4096
 

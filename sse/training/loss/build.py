@@ -9,14 +9,14 @@ from sentence_transformers import SentenceTransformer
 from torch import nn
 
 from sse.errors import SseError
-from sse.training.bag_of_words import BagOfWordsLoss
-from sse.training.losses import FusedMatryoshkaMNRL
+from sse.training.data.sources import LoadedSource
+from sse.training.loss.bag_of_words import BagOfWordsLoss
+from sse.training.loss.fused import FusedMatryoshkaMNRL
+from sse.training.loss.scored_pairs import OwnNegativesLoss, scored_loss
+from sse.training.loss.soft_targets import LexicalTeacher, Teacher
 from sse.training.recipe import Recipe
-from sse.training.scored_pairs import OwnNegativesLoss, scored_loss
-from sse.training.soft_targets import LexicalTeacher, Teacher
-from sse.training.sources import LoadedSource
-from sse.training.teacher_vectors import TeacherVectors, VectorTeacher
-from sse.training.token_statistics import TokenStatistics
+from sse.training.start.token_statistics import TokenStatistics
+from sse.training.teacher.vectors import TeacherVectors, VectorTeacher
 
 
 def build_losses(

@@ -1,0 +1,1 @@
+"""Where a training starts: tokenizer, token statistics, the first table, the DyT."""

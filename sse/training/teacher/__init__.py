@@ -1,0 +1,1 @@
+"""Vectors of other models as soft targets."""

@@ -1,0 +1,1 @@
+"""What happens to weights and gradients over the steps: averages, levelled rows."""
