@@ -1,7 +1,7 @@
 """A recipe: one TOML file that says everything about a training, checked before anything is loaded.
 
 Unknown keys, bad values and missing files end in one sentence that names the file and the key. A recipe
-says what to do; it reads no data itself (sources.py) and trains nothing (trainer.py).
+says what to do; it reads no data itself (data/sources.py) and trains nothing (trainer.py).
 """
 
 from __future__ import annotations

@@ -277,7 +277,7 @@ class TeacherPart(Part):
     max_tokens: int = Field(96, ge=2)
     """Tokens of a text that a model reads at most."""
     fusion_dim: int | None = Field(None, ge=1)
-    """Compress the vectors of the models, laid side by side, to so many dims (see fusion.py)."""
+    """Compress the vectors of the models, laid side by side, to so many dims (see teacher/fusion.py)."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> TeacherPart:

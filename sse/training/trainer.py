@@ -31,7 +31,7 @@ class SSETrainer(SentenceTransformerTrainer):
 
     Args:
         keep: Whole checkpoints to keep besides the best one.
-        groups: For each source the group of each row, to fill batches with (see clusters.py).
+        groups: For each source the group of each row, to fill batches with (see data/clusters.py).
         **kwargs: As for ``SentenceTransformerTrainer``.
     """
 
