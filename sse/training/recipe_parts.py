@@ -86,6 +86,7 @@ FUSED_ONLY = (
     "symmetric",
     "false_negative_margin",
     "lexical_weight",
+    "teacher_from_dim",
     "focal_gamma",
     "learn_scale",
     "mixed_negatives",
@@ -108,6 +109,8 @@ class LossPart(Part):
     """Share of the target that BM25 over tokens gives out among the candidates."""
     lexical_scale: float = Field(10.0, gt=0)
     """Inverse of the temperature of those scores, of which 1 is a candidate with all of the anchor's tokens."""
+    teacher_from_dim: int = Field(0, ge=0)
+    """Dims below this one do without a teacher, lexical or not."""
     focal_gamma: float = Field(0.0, ge=0)
     """Weigh a row's loss by (1 - p)^gamma, p the probability of its positive: easy rows count less."""
     learn_scale: bool = False

@@ -12,7 +12,7 @@ from sse.training.loss.soft_targets import LexicalTeacher, shared_out
 N, M, WIDTH, FIRST = 5, 9, 8, 2
 
 
-def reference(rows, candidates, scale, *, dims, weights, targets, gamma, group):
+def reference(rows, candidates, scale, *, dims, weights, targets, gamma, group, soft_from):
     """The loss from explicit logits."""
     loss = 0.0
     own = torch.arange(N) + FIRST
@@ -21,7 +21,7 @@ def reference(rows, candidates, scale, *, dims, weights, targets, gamma, group):
     for dim, weight in zip(dims, weights, strict=True):
         logits = scale * functional.normalize(rows[:, :dim]) @ functional.normalize(candidates[:, :dim]).T
         logits = logits.masked_fill(masked, -1e30)
-        if targets is None:
+        if targets is None or dim < soft_from:
             aimed = logits[torch.arange(N), own]
         else:
             kept = targets.masked_fill(masked, 0)
@@ -35,8 +35,8 @@ def reference(rows, candidates, scale, *, dims, weights, targets, gamma, group):
 @pytest.mark.parametrize("chunk", [2, 16])
 @pytest.mark.parametrize("scale", [12.0, 60.0])  # above 40 the largest logit is taken off first
 @pytest.mark.parametrize("gamma", [0.0, 1.5])
-@pytest.mark.parametrize("soft", [False, True])
-def test_the_loss_and_every_gradient_are_those_of_explicit_logits(soft, gamma, scale, chunk):
+@pytest.mark.parametrize(("soft", "soft_from"), [(False, 0), (True, 0), (True, 5)])
+def test_the_loss_and_every_gradient_are_those_of_explicit_logits(soft, soft_from, gamma, scale, chunk):
     generator = torch.Generator().manual_seed(3)
     rows, candidates = (torch.randn(n, WIDTH, generator=generator, dtype=torch.float64) for n in (N, M))
     learned = torch.tensor(scale, dtype=torch.float64)
@@ -55,12 +55,12 @@ def test_the_loss_and_every_gradient_are_those_of_explicit_logits(soft, gamma, s
         low=None,
         gradient=True,
         targets=targets,
+        targets_from=soft_from,
         focal_gamma=gamma,
     )
     loss = Ranking.apply(rows, candidates, learned, plan)
-    expected = reference(
-        rows, candidates, learned, dims=(4, 8), weights=(1.0, 2.0), targets=targets, gamma=gamma, group=group
-    )
+    said = {"dims": (4, 8), "weights": (1.0, 2.0), "targets": targets, "gamma": gamma, "group": group}
+    expected = reference(rows, candidates, learned, soft_from=soft_from, **said)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
     inputs = (rows, candidates, learned)
     for got, want in zip(

@@ -81,6 +81,7 @@ def _ranking(
             teacher=teacher,
             teacher_weight=weight,
             teacher_scale=scale,
+            teacher_from_dim=part.teacher_from_dim,
             focal_gamma=part.focal_gamma,
             learn_scale=part.learn_scale,
             mixed_negatives=part.mixed_negatives,

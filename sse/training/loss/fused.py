@@ -80,6 +80,7 @@ class FusedMatryoshkaMNRL(nn.Module):
             place of all on its positive: the cross entropy of that with the softmax above, at every dim.
         teacher_weight: 0 to 1.
         teacher_scale: Inverse of the teacher's temperature.
+        teacher_from_dim: Dims below this one aim at the positive alone.
         focal_gamma: Weigh row i's loss by ``(1 - p_i)^gamma``, without gradient; p_i is what the softmax gives its
             positive (arXiv 1708.02002).
         learn_scale: Train the scale, as its logarithm, from ``scale`` on.
@@ -113,6 +114,7 @@ class FusedMatryoshkaMNRL(nn.Module):
         teacher: Teacher | None = None,
         teacher_weight: float = 0.0,
         teacher_scale: float = 20.0,
+        teacher_from_dim: int = 0,
         focal_gamma: float = 0.0,
         learn_scale: bool = False,
         mixed_negatives: bool = False,
@@ -149,6 +151,7 @@ class FusedMatryoshkaMNRL(nn.Module):
         self.teacher = teacher
         self.teacher_weight = teacher_weight
         self.teacher_scale = teacher_scale
+        self.teacher_from_dim = teacher_from_dim
         self.focal_gamma = focal_gamma
         self.mixed_negatives = mixed_negatives
         self.words = words
@@ -296,6 +299,7 @@ class FusedMatryoshkaMNRL(nn.Module):
             low=low if low == torch.bfloat16 and compute_dtype(rows) == torch.float32 else None,
             gradient=torch.is_grad_enabled() and (rows.requires_grad or candidates.requires_grad),
             targets=targets,
+            targets_from=self.teacher_from_dim,
             focal_gamma=self.focal_gamma,
         )
         loss: Tensor = Ranking.apply(rows, candidates, scale, plan)  # type: ignore[no-untyped-call]

@@ -41,6 +41,8 @@ class Plan:
     gradient: bool
     targets: Tensor | None = None
     """(rows, candidates): what share of a row's target each candidate is, in all 1; None: all is its positive."""
+    targets_from: int = 0
+    """Dims below this one aim at the positive alone: few columns cannot tell what a teacher tells apart."""
     focal_gamma: float = 0.0
     """A row's loss is weighed by ``(1 - p)^gamma``, p the probability of its positive, without gradient."""
 
@@ -124,7 +126,8 @@ def _loss_and_gradients(
         for k in range(last, -1, -1):
             # In float32 for bfloat16's sake, whose rounding of a cosine near 1 would move the loss.
             s[k][:, diagonal].diagonal().copy_(own[k, part])
-            if aims is not None:
+            soft = aims is not None and plan.dims[k] >= plan.targets_from
+            if soft:
                 aimed = aims * s[k]
                 own[k, part] = aimed.sum(dim=1)
             if left_out is not None:
@@ -141,7 +144,7 @@ def _loss_and_gradients(
                 shares[k, part] *= missing.clamp_min(0) ** plan.focal_gamma
             if not plan.gradient:
                 continue
-            if aims is not None:
+            if soft:
                 candidate_sums[k].sub_(shares[k, part] @ aimed)
             per_exp = shares[k, part] / totals[k, part]
             s[k].mul_(exps)
@@ -152,7 +155,7 @@ def _loss_and_gradients(
                 torch.mul(exps, factor, out=w)
             else:
                 w.mul_(q_step[k]).addcmul_(exps, factor)
-            if aims is None:
+            if not soft:
                 w[:, diagonal].diagonal().sub_(shares[k, part] * per_product[k, part])
             else:
                 w.addcmul_(aims, (shares[k, part] * per_product[k, part])[:, None], value=-1)
@@ -165,8 +168,9 @@ def _loss_and_gradients(
         return loss, None
     row_sums -= own * shares
     d_scale = row_sums.sum() / plan.scale
-    if plan.targets is None:
-        candidate_sums[:, positives] -= own * shares
+    for k, dim in enumerate(plan.dims):
+        if plan.targets is None or dim < plan.targets_from:
+            candidate_sums[k, positives] -= own[k] * shares[k]
     row_radial, candidate_radial = torch.zeros_like(r[0]), torch.zeros_like(q[0])
     for k in range(last, -1, -1):
         block = blocks[k]
