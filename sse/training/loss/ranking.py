@@ -126,9 +126,9 @@ def _loss_and_gradients(
         for k in range(last, -1, -1):
             # In float32 for bfloat16's sake, whose rounding of a cosine near 1 would move the loss.
             s[k][:, diagonal].diagonal().copy_(own[k, part])
-            soft = aims is not None and plan.dims[k] >= plan.targets_from
-            if soft:
-                aimed = aims * s[k]
+            soft = aims if plan.dims[k] >= plan.targets_from else None
+            if soft is not None:
+                aimed = soft * s[k]
                 own[k, part] = aimed.sum(dim=1)
             if left_out is not None:
                 s[k][left_out] = torch.finfo(rows.dtype).min / 4  # not -inf, which times its exp of 0 is NaN
@@ -144,7 +144,7 @@ def _loss_and_gradients(
                 shares[k, part] *= missing.clamp_min(0) ** plan.focal_gamma
             if not plan.gradient:
                 continue
-            if soft:
+            if soft is not None:
                 candidate_sums[k].sub_(shares[k, part] @ aimed)
             per_exp = shares[k, part] / totals[k, part]
             s[k].mul_(exps)
@@ -155,10 +155,10 @@ def _loss_and_gradients(
                 torch.mul(exps, factor, out=w)
             else:
                 w.mul_(q_step[k]).addcmul_(exps, factor)
-            if not soft:
+            if soft is None:
                 w[:, diagonal].diagonal().sub_(shares[k, part] * per_product[k, part])
             else:
-                w.addcmul_(aims, (shares[k, part] * per_product[k, part])[:, None], value=-1)
+                w.addcmul_(soft, (shares[k, part] * per_product[k, part])[:, None], value=-1)
             w_low, a_low = _lowered(w, plan.low), _lowered(rows[part, blocks[k]], plan.low)
             _product(w_low, normed[k], out=d_rows[part, blocks[k]], add=False)
             _product(w_low.t(), a_low, out=d_candidates[:, blocks[k]], add=True)
