@@ -57,6 +57,8 @@ def main() -> None:
     parser.add_argument("--teacher", required=True, help="directory or Hub id of all-MiniLM-L6-v2")
     parser.add_argument("--runs", "-o", required=True, type=Path, help="directory for models and results")
     parser.add_argument("--only", nargs="*", help="names of rows to run; all are reported")
+    parser.add_argument("--seeds", nargs="*", type=int, help="seeds to run; all are reported")
+    parser.add_argument("--no-report", action="store_true", help="train and measure, write no table")
     parser.add_argument("--output", type=Path, default=HERE / "ablation.md")
     given = parser.parse_args()
     plan = tomllib.loads(given.plan.read_text(encoding="utf-8"))
@@ -68,12 +70,13 @@ def main() -> None:
         row = Row(entry["name"], settings, base.name if base else None, entry.get("note", ""))
         for seed in plan["seeds"]:
             directory = given.runs / f"{row.name}-{seed}"
-            if given.only is None or row.name in given.only:
+            if (given.only is None or row.name in given.only) and seed in (given.seeds or plan["seeds"]):
                 run(row, seed, directory, plan, places, given.eval)
             if (directory / "results.json").is_file():
                 row = measured(row, directory)
         rows.append(row)
-    given.output.write_text(report(rows, plan), encoding="utf-8")
+    if not given.no_report:
+        given.output.write_text(report(rows, plan), encoding="utf-8")
 
 
 def run(row: Row, seed: int, directory: Path, plan: dict, places: dict[str, str], sets: Path) -> None:
