@@ -51,6 +51,23 @@ def test_every_lever_changes_the_training_and_the_model_still_learns(recipe_file
     assert np.isfinite(model.encode(["which mars is 3", ""])).all()
 
 
+@pytest.mark.parametrize(
+    "setting", ["train.moving_average=0.9", "loss.learn_scale=true", "loss.words_weight=0.1"]
+)
+def test_what_no_checkpoint_holds_is_not_resumed(recipe_file, tmp_path, setting):
+    train(Recipe.load(recipe_file, [setting]), tmp_path / "model", show_progress=False)
+    (tmp_path / "model" / "modules.json").unlink()
+    with pytest.raises(SseError, match=rf"a training with {setting.split('=')[0]} cannot be resumed"):
+        train(Recipe.load(recipe_file, [setting]), tmp_path / "model", resume=True, show_progress=False)
+
+
+def test_the_best_checkpoint_and_the_average_exclude_each_other(recipe_file, beir_folder):
+    settings = ["train.moving_average=0.9", f'evaluation.suites=["{beir_folder}"]']
+    with pytest.raises(SseError, match=r"needs evaluation\.keep_best = false"):
+        Recipe.load(recipe_file, settings)
+    Recipe.load(recipe_file, [*settings, "evaluation.keep_best=false"])
+
+
 def test_a_second_stage_starts_from_the_first(recipe_file, tmp_path):
     first = train(Recipe.load(recipe_file), tmp_path / "first", show_progress=False)
     settings = ["start.kind=model", f"start.model={tmp_path / 'first'}", "train.learning_rate=1e-9"]

@@ -284,7 +284,7 @@ def test_two_processes_see_the_loss_of_one(recipe_file, tmp_path, sampler):
 
 def test_sources_that_several_processes_cannot_share_are_refused_at_once(recipe_file, tmp_path):
     from sse.training.data.sources import load_sources
-    from sse.training.run import _refuse_uneven
+    from sse.training.prepare import _refuse_uneven
 
     (tmp_path / "more.jsonl").write_text(
         "".join(f'{{"anchor": "a {n}", "positive": "b {n}", "negative": "c {n}"}}\n' for n in range(40))
