@@ -129,8 +129,8 @@ def report(rows: list[Row], plan: dict) -> str:
         "# What each setting is worth",
         "",
         f"nDCG@10 on {len(plan['sets'])} sets that may be tuned on ({', '.join(plan['sets'])}), mean over the seeds "
-        f"that have a value below, of {', '.join(map(str, plan['seeds']))}. Written by `{command()}`; what the rows are is in "
-        f"[{Path(plan.get('file', 'ablation.toml')).name}](ablation.toml). The recipe is `{plan['recipe']}` with "
+        f"that have a value below, of {', '.join(map(str, plan['seeds']))}. Written by `{command()}`; "
+        f"what the rows are is in [ablation.toml](ablation.toml). The recipe is `{plan['recipe']}` with "
         f"`{'`, `'.join(plan['settings'])}`. Over: the row that this one changes. The interval (95 %) is a paired "
         "bootstrap over queries; it does not cover what another seed would change, which is what the column of "
         "seeds shows.",
