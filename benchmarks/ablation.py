@@ -43,7 +43,6 @@ class Row:
     note: str = ""
     reports: tuple[EvalReport, ...] = field(default=())
     minutes: float = 0.0
-    rows: int = 0
 
 
 def main() -> None:
@@ -62,7 +61,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=HERE / "ablation.md")
     given = parser.parse_args()
     plan = tomllib.loads(given.plan.read_text(encoding="utf-8"))
-    places = {"data": given.data, "teacher": given.teacher, "runs": str(given.runs)}
+    places = {"data": given.data, "teacher": given.teacher}
     rows = []
     for entry in plan["row"]:
         base = next((row for row in rows if row.name == entry.get("over", plan["row"][0]["name"])), None)
@@ -92,8 +91,7 @@ def run(row: Row, seed: int, directory: Path, plan: dict, places: dict[str, str]
     if not (directory / "results.json").is_file():
         suites = [word for name in plan["sets"] for word in ("--suite", str(sets / name))]
         dims = [f"--dims={','.join(map(str, plan['dims']))}"]
-        bm25 = ["--bm25" if plan.get("bm25") else "--no-bm25"]
-        command = [*sse, "eval", str(directory), *suites, *dims, *bm25, "-o", str(directory)]
+        command = [*sse, "eval", str(directory), *suites, *dims, "--no-bm25", "-o", str(directory)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         print(f"  {EvalReport.load(directory).mean(plan['dims'][0]):.4f}", flush=True)
 
@@ -103,9 +101,7 @@ def measured(row: Row, directory: Path) -> Row:
     training = json.loads((directory / "training" / "result.json").read_text(encoding="utf-8"))
     done = len(row.reports)
     minutes = (row.minutes * done + training["seconds"] / 60) / (done + 1)
-    return replace(
-        row, reports=(*row.reports, EvalReport.load(directory)), minutes=minutes, rows=training["rows"]
-    )
+    return replace(row, reports=(*row.reports, EvalReport.load(directory)), minutes=minutes)
 
 
 def over_seeds(reports: tuple[EvalReport, ...]) -> EvalReport:

@@ -105,7 +105,7 @@ def test_it_gives_its_golden_vectors(backend):
 def test_its_files_name_no_place_on_a_machine():
     for file in shipped_model().glob("*.json"):
         if file.name not in ("tokenizer.json", "golden.json"):
-            for word in ("/home/", "/Users/", "/work/", "/tmp/", str(Path.home())):
+            for word in ("/home/", "/Users/", "/tmp/", f"/{ROOT.parts[1]}/", str(Path.home())):
                 assert word not in file.read_text(), f"{file.name} has {word}"
 
 

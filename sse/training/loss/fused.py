@@ -212,7 +212,8 @@ class FusedMatryoshkaMNRL(nn.Module):
         if self.teacher is not None:
             scores = self.teacher.scores(features, labels)
             targets = shared_out(scores, self.teacher_weight, self.teacher_scale)
-            targets = nn.functional.pad(targets, (0, len(candidates) - targets.shape[1]))
+            if len(candidates) > targets.shape[1]:  # no teacher knows the mixed ones
+                targets = nn.functional.pad(targets, (0, len(candidates) - targets.shape[1]))
         loss = self._rank(anchors, candidates, first, groups, limits, targets)
         if self.words is not None:
             loss = loss + self.words_weight * self.words(positives, features[1])
