@@ -19,6 +19,7 @@ from sse.training.data.negatives import add_negatives
 from sse.training.data.sources import LoadedSource, load_sources, texts_of
 from sse.training.recipe import Recipe
 from sse.training.start.dyt import prepare_dyt
+from sse.training.start.fragments import draw_fragments
 from sse.training.start.table import make_start, needs_statistics
 from sse.training.start.token_statistics import TokenStatistics, count_tokens
 from sse.training.start.vocabulary import load_tokenizer, train_wordpiece
@@ -67,10 +68,19 @@ def prepare(recipe: Recipe, directory: Path, *, reuse: bool, processes: int, sho
     return Prepared(loaded, contaminated, tokenizer, statistics, vectors)
 
 
-def starting_model(recipe: Recipe, prepared: Prepared) -> SentenceTransformer:
+def starting_model(recipe: Recipe, prepared: Prepared, *, show_progress: bool = False) -> SentenceTransformer:
     """The model before the first step; its random numbers follow the recipe's seed."""
     part, seed = recipe.model, recipe.train.seed
-    start = make_start(recipe.start, prepared.tokenizer, part.dim, prepared.statistics, seed)
+    start = make_start(
+        recipe.start,
+        prepared.tokenizer,
+        part.dim,
+        prepared.statistics,
+        seed,
+        texts=draw_fragments(prepared.loaded, recipe.start.texts) if recipe.start.texts else None,
+        count_exponent=part.count_exponent,
+        show_progress=show_progress,
+    )
     set_seed(seed)
     module = SSE(
         prepared.tokenizer,

@@ -50,6 +50,9 @@ class StartPart(Part):
     """Factor of a token's row: log(1 + rank by frequency), idf, or SIF's a / (a + p) with a = 1e-3."""
     components: int | None = Field(None, ge=1)
     """Columns that the transformer's principal components fill at most; by default as many as there are."""
+    texts: int = Field(0, ge=0)
+    """With kind = "transformer": fit the rows so that their means over so many short pieces of the recipe's texts come
+    near the transformer's vectors of these, in place of each token's own vector (see fitted.py)."""
     noise: float = Field(0.1, ge=0)
     """Standard deviation of the other columns, where 1 is that of the table: a random direction of its own lets a
     token be told from others of its meaning."""
@@ -58,6 +61,8 @@ class StartPart(Part):
     def _model_named(self) -> StartPart:
         if (self.model is not None) != (self.kind in ("transformer", "model")):
             raise ValueError('give model with kind = "transformer" and kind = "model", and only with these')
+        if self.texts and self.kind != "transformer":
+            raise ValueError('texts needs kind = "transformer"')
         return self
 
 

@@ -96,7 +96,7 @@ def train(
             processes=state.num_processes,
             show_progress=show_progress,
         )
-    loaded, model = prepared.loaded, starting_model(recipe, prepared)
+    loaded, model = prepared.loaded, starting_model(recipe, prepared, show_progress=show_progress)
     arguments = training_arguments(recipe, directory, loaded)
     model.to(arguments.device)
     try:

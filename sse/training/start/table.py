@@ -14,9 +14,12 @@ from sse.files import staged_file
 from sse.modeling import SSE, load_model
 from sse.training.data.cache import cached
 from sse.training.recipe_parts import StartPart
+from sse.training.start.fitted import fit_rows, pooling_weights
 from sse.training.start.token_statistics import TokenStatistics
+from sse.training.teacher.encoder import encode_texts, unit_length
 
 CONTINUED = "##"
+FRAGMENT_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,15 @@ class Start:
 
 
 def make_start(
-    part: StartPart, tokenizer: Tokenizer, dim: int, statistics: TokenStatistics | None, seed: int
+    part: StartPart,
+    tokenizer: Tokenizer,
+    dim: int,
+    statistics: TokenStatistics | None,
+    seed: int,
+    *,
+    texts: list[str] | None = None,
+    count_exponent: float = 1.0,
+    show_progress: bool = False,
 ) -> Start | None:
     """Make the table that a recipe's ``start`` asks for.
 
@@ -40,6 +51,9 @@ def make_start(
         dim: Columns.
         statistics: Of the recipe's text; needed where rows are scaled by frequency.
         seed: Of the random directions and the noise.
+        texts: To fit a transformer's rows on, if the recipe asks for it.
+        count_exponent: Of the model to train; rows are fitted as it will average them.
+        show_progress: Progress bar on standard error while the transformer reads the texts.
 
     Returns:
         The start, or None for rows from N(0, 1), which the module makes itself.
@@ -53,19 +67,23 @@ def make_start(
         return _from_static(str(part.model), tokenizer, dim, seed, part.noise)
     assert statistics is not None
     rng = np.random.default_rng(seed)
-    rows = len(statistics.count)
+    factors = _factors(part.scale, statistics)[:, None]
+    rows = len(factors)
     if part.kind == "idf":
-        table = rng.standard_normal((rows, dim), dtype=np.float32)
+        table = factors * rng.standard_normal((rows, dim), dtype=np.float32)
     else:
         vectors = _token_vectors(str(part.model), tokenizer, rows)
-        table = principal_components(vectors, min(dim, vectors.shape[1], part.components or dim))
-        table /= np.sqrt(
-            (table**2).sum() / (rows * dim)
-        )  # as in a table of which each element has variance 1
-        if table.shape[1] < dim:
-            shape = (rows, dim - table.shape[1])
-            table = np.hstack([table, part.noise * rng.standard_normal(shape, dtype=np.float32)])
-    table *= _factors(part.scale, statistics)[:, None]
+        width = min(dim, vectors.shape[1], part.components or dim)
+        if texts:
+            pooling = pooling_weights(texts, tokenizer, rows, count_exponent)
+            wanted = encode_texts(str(part.model), texts, FRAGMENT_TOKENS, show_progress)
+            # The directions only: lengths by rank search better than fitted ones.
+            vectors = unit_length(fit_rows(pooling, wanted, factors * (vectors - vectors.mean(axis=0))))
+        table = principal_components(vectors, width)
+        # As in a table of which each element has variance 1 before the factors.
+        table *= factors * np.sqrt(rows * dim / (table**2).sum())
+        noise = part.noise * rng.standard_normal((rows, dim - width), dtype=np.float32)
+        table = np.hstack([table, factors * noise])
     return Start(np.ascontiguousarray(table / table.std(), dtype=np.float32))
 
 

@@ -84,6 +84,40 @@ def make_vectors(
     return {"fusion": report} if report else {}
 
 
+def encode_texts(name: str, texts: list[str], max_tokens: int, show_progress: bool = False) -> np.ndarray:
+    """A model's vectors of texts, without prompts; each chunk is kept in the cache.
+
+    Args:
+        name: Model.
+        texts: What it reads, up to ``max_tokens`` tokens of each.
+        max_tokens: See above.
+        show_progress: Progress bar on standard error.
+
+    Returns:
+        Vectors of length 1, float32 (texts, width).
+
+    Raises:
+        SseError: The model cannot be loaded, or its vectors are not finite.
+    """
+    model, who, chunks = None, identity(name), []
+    starts = range(0, len(texts), CHUNK)
+    for start in tqdm(starts, unit="chunk", file=sys.stderr, dynamic_ncols=True, disable=not show_progress):
+        chunk = texts[start : start + CHUNK]
+        file = cached("teacher", ".npy", who, "text", max_tokens, chunk)
+        if not file.is_file():
+            model = model or _load(name, max_tokens)
+            _keep(name, _vectors(model, "text", chunk), file)
+        chunks.append(np.load(file))
+    return unit_length(np.concatenate(chunks).astype(np.float32))
+
+
+def _keep(name: str, vectors: np.ndarray, file: Path) -> None:
+    if not np.isfinite(vectors).all():
+        raise SseError(f"teacher.models: {name}: gives vectors that are not finite")
+    with staged_file(file) as staged:
+        np.save(staged, unit_length(vectors).astype(np.float16))
+
+
 def _chunks(loaded: list[LoadedSource]) -> Iterator[dict[str, list[str]]]:
     """Texts by column, up to ``CHUNK`` rows at a time, in the order of the row numbers."""
     for item in loaded:
@@ -109,11 +143,7 @@ def _encode(
                     file = cached("teacher", ".npy", who, column, part.max_tokens, chunk[column])
                     if not file.is_file():
                         model = model or _load(name, part.max_tokens)
-                        vectors = _vectors(model, column, chunk[column])
-                        if not np.isfinite(vectors).all():
-                            raise SseError(f"teacher.models: {name}: gives vectors that are not finite")
-                        with staged_file(file) as staged:
-                            np.save(staged, unit_length(vectors).astype(np.float16))
+                        _keep(name, _vectors(model, column, chunk[column]), file)
                     files[column][-1].append(file)
                     bar.update(len(chunk[column]))
     return files
@@ -146,7 +176,7 @@ def _cpu_has_bfloat16() -> bool:
 def _vectors(model: SentenceTransformer, column: str, texts: list[str]) -> np.ndarray:
     """Vectors float32 (texts, width); a text that comes twice is read once."""
     places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-    encode = model.encode_query if column == "anchor" else model.encode_document
+    encode = {"anchor": model.encode_query, "positive": model.encode_document}.get(column, model.encode)
     batch = CPU_BATCH if model.device.type == "cpu" else GPU_BATCH
     vectors = encode(list(places), batch_size=batch, show_progress_bar=False, convert_to_numpy=True)
     found: np.ndarray = np.asarray(vectors, np.float32)[[places[text] for text in texts]]
