@@ -8,6 +8,7 @@ SETS = {"alpha": (0.5, True), "beta": (0.3, False), "gamma": (0.1, False)}
 
 TRAINING = {
     "recipe": "stand-in",
+    "description": "Made for a test",
     "command": "sse train stand-in -o runs/stand-in --set data=DIR",
     "language": "en",
     "license": "cc-by-sa-4.0",

@@ -19,7 +19,18 @@ from sse.shipped import is_shipped, resolve
 
 RESULTS = "results.json"
 # Told in the card by words of their own; everything else that a training stores stands in the table of settings.
-TOLD = ("sources", "language", "license", "trained_on", "command", "rows", "seconds", "recipe", "seed")
+TOLD = (
+    "sources",
+    "language",
+    "license",
+    "trained_on",
+    "command",
+    "rows",
+    "seconds",
+    "recipe",
+    "description",
+    "seed",
+)
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,11 @@ def training_facts(
         }
         for part in VARIED
     }
+    if digest := _weights_digest(recipe.start.model):
+        varied["start"]["sha256"] = digest
     facts: dict[str, Any] = {
         "recipe": recipe.name,
+        "description": recipe.description or None,
         "command": command_of(recipe),
         "language": recipe.language,
         "license": recipe.license,
@@ -118,12 +121,22 @@ def _source(item: LoadedSource) -> dict[str, Any]:
         "rows": len(item.rows),
     }
     if source.path is not None and Path(source.path).is_file():
-        with open(source.path, "rb") as file:
-            digest = sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-        facts["sha256"] = digest.hexdigest()
+        facts["sha256"] = _digest(Path(source.path))
     return facts
+
+
+def _weights_digest(model: str | None) -> str | None:
+    """Of the weights in a directory: its name alone tells nobody which model it holds."""
+    file = Path(model or "", "model.safetensors")
+    return _digest(file) if model and file.is_file() else None
+
+
+def _digest(file: Path) -> str:
+    digest = sha256()
+    with file.open("rb") as opened:
+        while block := opened.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _without_path(value: Any) -> Any:

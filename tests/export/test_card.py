@@ -51,7 +51,7 @@ def test_training_facts_licences_and_checksums(shipped):
     assert "1,234 pairs." in card
     assert "| [one](https://example.org/one) | 1,200 | CC BY 4.0 \\| CC0 |" in card
     assert "| owner/two | 34 | see the source |" in card
-    assert "Recipe `stand-in`, seed 12, trained in 61 s." in card
+    assert "Recipe `stand-in`, seed 12, trained in 61 s. Made for a test.\n" in card
     assert f"```console\n{TRAINING['command']}\n```" in card
     assert "| loss.lexical.weight | 0.2 |" in card
     assert "| loss.dims | 64, 32 |" in card

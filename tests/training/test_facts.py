@@ -20,6 +20,15 @@ def test_the_facts_name_what_was_changed_and_the_data(recipe_file, tmp_path):
     assert str(tmp_path) not in str(facts)
 
 
+def test_the_model_that_it_starts_from_is_told_by_its_weights(recipe_file, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(Recipe.load(recipe_file, ["train.max_steps=1"]), first, show_progress=False)
+    settings = ["train.max_steps=1", "start.kind=model", f"start.model={first}"]
+    facts = train(Recipe.load(recipe_file, settings), second, show_progress=False).model[0].training_facts
+    digest = sha256((first / "model.safetensors").read_bytes()).hexdigest()
+    assert facts["start"] == {"kind": "model", "model": "first", "sha256": digest}
+
+
 def test_a_training_takes_out_what_its_evaluation_has(recipe_file, tmp_path, beir_folder):
     corpus = beir_folder / "corpus.jsonl"
     corpus.write_text("".join(corpus.read_text().splitlines(keepends=True)[:50]))
