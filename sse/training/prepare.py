@@ -76,7 +76,7 @@ def starting_model(recipe: Recipe, prepared: Prepared, *, show_progress: bool = 
         prepared.tokenizer,
         part.dim,
         prepared.statistics,
-        seed,
+        seed if recipe.start.seed is None else recipe.start.seed,
         texts=draw_fragments(prepared.loaded, recipe.start.texts) if recipe.start.texts else None,
         count_exponent=part.count_exponent,
         show_progress=show_progress,

@@ -67,10 +67,12 @@ class Recipe(Part):
             raise ValueError("there is no source with a weight above 0")
         if max(self.loss.dims) > self.model.dim:
             raise ValueError(f"loss.dims has {max(self.loss.dims)}, but model.dim is {self.model.dim}")
-        if self.train.moving_average is not None and self.evaluation.suites and self.evaluation.keep_best:
-            raise ValueError(
-                "train.moving_average needs evaluation.keep_best = false: the end is the average"
-            )
+        if self.evaluation.suites and self.evaluation.keep_best:
+            for key in ("moving_average", "start_share"):
+                if getattr(self.train, key):
+                    raise ValueError(
+                        f"train.{key} needs evaluation.keep_best = false: the end is no checkpoint's weights"
+                    )
         if self.teacher.weight and self.loss.lexical_weight:
             raise ValueError("give teacher.weight or loss.lexical_weight, not both")
         if self.teacher.weight and self.loss.kind != "fused":

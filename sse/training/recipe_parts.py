@@ -53,6 +53,8 @@ class StartPart(Part):
     texts: int = Field(0, ge=0)
     """With kind = "transformer": fit the rows so that their means over so many short pieces of the recipe's texts come
     near the transformer's vectors of these, in place of each token's own vector (see fitted.py)."""
+    seed: int | None = Field(None, ge=0)
+    """Of all that is random in the start; by default ``train.seed``. Models for a soup need one start."""
     noise: float = Field(0.1, ge=0)
     """Standard deviation of the other columns, where 1 is that of the table: a random direction of its own lets a
     token be told from others of its meaning."""
@@ -155,6 +157,9 @@ class TrainPart(Part):
     """Share of all steps."""
     moving_average: float | None = Field(None, gt=0, lt=1)
     """Decay of a moving average over the steps, which takes the place of the last weights at the end."""
+    start_share: float = Field(0.0, ge=0, lt=1)
+    """Share of the weights before the first step in those at the end: ``share * start + (1 - share) * trained``. Brings
+    back what the start knew of texts unlike the training's (WiSE-FT, arXiv 2109.01903)."""
     level_rows: float | None = Field(None, gt=0)
     """Damping of TrAct's gradients, which move long texts as far as short ones."""
     bf16: bool = False

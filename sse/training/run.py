@@ -28,7 +28,7 @@ from sse.training.prepare import Prepared, prepare, starting_model
 from sse.training.progress import ProgressBar, plot_training
 from sse.training.recipe import Recipe
 from sse.training.trainer import SSETrainer
-from sse.training.weights.averaging import MovingAverage
+from sse.training.weights.averaging import MovingAverage, blend
 
 # A resumed training may differ from the first one in these, and in nothing else.
 MAY_CHANGE = {"train": {"log_every", "save_every", "keep", "report_to", "workers"}, "evaluation": {"every"}}
@@ -97,6 +97,8 @@ def train(
             show_progress=show_progress,
         )
     loaded, model = prepared.loaded, starting_model(recipe, prepared, show_progress=show_progress)
+    share = recipe.train.start_share
+    start = {name: value.clone() for name, value in model[0].state_dict().items()} if share else {}
     arguments = training_arguments(recipe, directory, loaded)
     model.to(arguments.device)
     try:
@@ -124,6 +126,8 @@ def train(
     trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
     seconds = time.perf_counter() - started
     model.to("cpu")
+    if share:
+        blend(model[0], start, share)
     log = trainer.state.log_history
     result = TrainResult(
         directory=output,

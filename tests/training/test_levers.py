@@ -34,6 +34,7 @@ WEIGHTS = "model.safetensors"
         "start.kind=idf",
         "crops={share=0.1, anchor_words=[3, 4], positive_words=[3, 4]}",
         "train.moving_average=0.9",
+        "train.start_share=0.2",
         "train.level_rows=0.01",
         "train.group_size=16",
     ],
@@ -61,8 +62,9 @@ def test_what_no_checkpoint_holds_is_not_resumed(recipe_file, tmp_path, setting)
         train(Recipe.load(recipe_file, [setting]), tmp_path / "model", resume=True, show_progress=False)
 
 
-def test_the_best_checkpoint_and_the_average_exclude_each_other(recipe_file, beir_folder):
-    settings = ["train.moving_average=0.9", f'evaluation.suites=["{beir_folder}"]']
+@pytest.mark.parametrize("setting", ["train.moving_average=0.9", "train.start_share=0.5"])
+def test_the_best_checkpoint_and_an_average_exclude_each_other(recipe_file, beir_folder, setting):
+    settings = [setting, f'evaluation.suites=["{beir_folder}"]']
     with pytest.raises(SseError, match=r"needs evaluation\.keep_best = false"):
         Recipe.load(recipe_file, settings)
     Recipe.load(recipe_file, [*settings, "evaluation.keep_best=false"])
@@ -149,6 +151,35 @@ def test_a_moving_average_is_what_it_says():
         expected = decay * expected + (1 - decay) * value
     average.on_train_end(None, state, None, model=model)
     assert model.weight.item() == pytest.approx(expected)
+
+
+def test_the_start_has_its_share_in_the_end_also_after_resuming(recipe_file, tmp_path):
+    def weights(name, *settings, **options):
+        options = {"show_progress": False, **options}
+        made = train(Recipe.load(recipe_file, ["start.kind=idf", *settings]), tmp_path / name, **options)
+        return load_file(made.directory / WEIGHTS)
+
+    start = weights("start", "train.max_steps=1", "train.learning_rate=1e-12")
+    trained = weights("trained")
+    blended = weights("blended", "train.start_share=0.25")
+    (tmp_path / "blended" / "modules.json").unlink()
+    resumed = weights("blended", "train.start_share=0.25", resume=True)
+    for name, value in trained.items():
+        np.testing.assert_allclose(blended[name], 0.25 * start[name] + 0.75 * value, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(resumed[name], blended[name])
+        assert np.abs(blended[name] - value).max() > 0.01
+
+
+def test_trainings_with_other_seeds_can_share_a_start(recipe_file, tmp_path):
+    settings = ["start.kind=idf", "start.seed=3", "train.max_steps=1", "train.learning_rate=1e-12"]
+    rows = [
+        train(Recipe.load(recipe_file, [*settings, *more]), tmp_path / name, show_progress=False)
+        .model[0]
+        .embedding.weight
+        for name, more in (("a", ["train.seed=1"]), ("b", ["train.seed=2"]), ("c", ["start.seed=4"]))
+    ]
+    torch.testing.assert_close(rows[0], rows[1], atol=1e-6, rtol=0)
+    assert not torch.allclose(rows[0], rows[2], atol=0.1)
 
 
 def test_a_soup_is_the_mean_and_refuses_what_does_not_fit(tmp_path, bert_tokenizer):

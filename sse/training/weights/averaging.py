@@ -1,13 +1,14 @@
-"""Averages of weights: over the steps of one training (EMA), and over several models from one start (soup)."""
+"""Averages of weights: over the steps of one training, with its start, and over several models from one start."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
+from torch import nn
 from transformers import TrainerCallback
 
 from sse.errors import SseError
@@ -37,6 +38,19 @@ class MovingAverage(TrainerCallback):  # type: ignore[misc, unused-ignore]
         """Use the average."""
         if self.average:
             model.load_state_dict(self.average)
+
+
+def blend(module: nn.Module, start: Mapping[str, torch.Tensor], share: float) -> None:
+    """Set the weights to ``share * start + (1 - share) * weights``.
+
+    Args:
+        module: Is changed in place.
+        start: State of the module before the training.
+        share: 0 to 1.
+    """
+    module.load_state_dict(
+        {name: value.lerp(start[name].to(value), share) for name, value in module.state_dict().items()}
+    )
 
 
 def soup(models: Sequence[str | Path]) -> SentenceTransformer:
