@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from sse.edge.model_file import Table, module_folder, read_model
 from sse.errors import SseError
 from sse.export.beside import BESIDE, read_beside
+from sse.files import sha256_of
 from sse.shipped import is_shipped, resolve
 
 RESULTS = "results.json"
@@ -44,11 +44,7 @@ class StoredFile:
     @classmethod
     def of(cls, path: Path) -> StoredFile:
         """Measure a file."""
-        digest = sha256()
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return cls(path.name, path.stat().st_size, digest.hexdigest())
+        return cls(path.name, path.stat().st_size, sha256_of(path))
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from sse.errors import SseError
+from sse.files import sha256_of
 from sse.training.data.sources import LoadedSource
 from sse.training.recipe import Recipe
 
@@ -43,8 +43,9 @@ def training_facts(
         }
         for part in VARIED
     }
-    if digest := _weights_digest(recipe.start.model):
-        varied["start"]["sha256"] = digest
+    # The name of a directory tells nobody which model it holds.
+    if recipe.start.model and (weights := Path(recipe.start.model, "model.safetensors")).is_file():
+        varied["start"]["sha256"] = sha256_of(weights)
     facts: dict[str, Any] = {
         "recipe": recipe.name,
         "description": recipe.description or None,
@@ -121,22 +122,8 @@ def _source(item: LoadedSource) -> dict[str, Any]:
         "rows": len(item.rows),
     }
     if source.path is not None and Path(source.path).is_file():
-        facts["sha256"] = _digest(Path(source.path))
+        facts["sha256"] = sha256_of(source.path)
     return facts
-
-
-def _weights_digest(model: str | None) -> str | None:
-    """Of the weights in a directory: its name alone tells nobody which model it holds."""
-    file = Path(model or "", "model.safetensors")
-    return _digest(file) if model and file.is_file() else None
-
-
-def _digest(file: Path) -> str:
-    digest = sha256()
-    with file.open("rb") as opened:
-        while block := opened.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _without_path(value: Any) -> Any:

@@ -20,7 +20,7 @@ from sse.training.data.sources import LoadedSource, load_sources, texts_of
 from sse.training.recipe import Recipe
 from sse.training.start.dyt import prepare_dyt
 from sse.training.start.fragments import draw_fragments
-from sse.training.start.table import make_start, needs_statistics
+from sse.training.start.table import Start, make_start, needs_statistics
 from sse.training.start.token_statistics import TokenStatistics, count_tokens
 from sse.training.start.vocabulary import load_tokenizer, train_wordpiece
 from sse.training.teacher.vectors import TeacherVectors, encode_rows
@@ -39,6 +39,7 @@ class Prepared:
     tokenizer: Tokenizer
     statistics: TokenStatistics | None
     vectors: TeacherVectors | None
+    start: Start | None
 
 
 def prepare(recipe: Recipe, directory: Path, *, reuse: bool, processes: int, show_progress: bool) -> Prepared:
@@ -65,23 +66,24 @@ def prepare(recipe: Recipe, directory: Path, *, reuse: bool, processes: int, sho
     statistics, vectors = _statistics(recipe, loaded, tokenizer), None
     if recipe.teacher.weight:
         loaded, vectors = encode_rows(loaded, recipe.teacher, recipe.train.seed, show_progress)
-    return Prepared(loaded, contaminated, tokenizer, statistics, vectors)
-
-
-def starting_model(recipe: Recipe, prepared: Prepared, *, show_progress: bool = False) -> SentenceTransformer:
-    """The model before the first step; its random numbers follow the recipe's seed."""
-    part, seed = recipe.model, recipe.train.seed
+    seed = recipe.train.seed if recipe.start.seed is None else recipe.start.seed
     start = make_start(
         recipe.start,
-        prepared.tokenizer,
-        part.dim,
-        prepared.statistics,
-        seed if recipe.start.seed is None else recipe.start.seed,
-        texts=draw_fragments(prepared.loaded, recipe.start.texts) if recipe.start.texts else None,
-        count_exponent=part.count_exponent,
+        tokenizer,
+        recipe.model.dim,
+        statistics,
+        seed,
+        texts=draw_fragments(loaded, recipe.start.texts) if recipe.start.texts else None,
+        count_exponent=recipe.model.count_exponent,
         show_progress=show_progress,
     )
-    set_seed(seed)
+    return Prepared(loaded, contaminated, tokenizer, statistics, vectors, start)
+
+
+def starting_model(recipe: Recipe, prepared: Prepared) -> SentenceTransformer:
+    """The model before the first step; its random numbers follow the recipe's seed."""
+    part, start = recipe.model, prepared.start
+    set_seed(recipe.train.seed)
     module = SSE(
         prepared.tokenizer,
         part.dim,

@@ -96,7 +96,7 @@ def train(
             processes=state.num_processes,
             show_progress=show_progress,
         )
-    loaded, model = prepared.loaded, starting_model(recipe, prepared, show_progress=show_progress)
+    loaded, model = prepared.loaded, starting_model(recipe, prepared)
     share = recipe.train.start_share
     start = {name: value.clone() for name, value in model[0].state_dict().items()} if share else {}
     arguments = training_arguments(recipe, directory, loaded)

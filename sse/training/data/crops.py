@@ -38,9 +38,9 @@ def add_crops(loaded: list[LoadedSource], part: CropsPart, seed: int) -> list[Lo
         drawn = _draw(rows, round(wanted * len(rows) / total), rng)
         for text in item.rows[drawn]["positive"] if len(drawn) else []:
             words = text.split()
-            cut = _scatter if rng.random() < part.scattered else _crop
+            cut = _scatter if rng.random() < part.scattered else crop
             anchors.append(cut(words, part.anchor_words, rng))
-            positives.append(_crop(words, part.positive_words, rng))
+            positives.append(crop(words, part.positive_words, rng))
     rows = Dataset.from_dict({"anchor": anchors, "positive": positives})
     return [*loaded, LoadedSource(Source(name=NAME, path=NAME), rows, 0)]
 
@@ -62,7 +62,8 @@ def _draw(rows: np.ndarray, wanted: int, rng: np.random.Generator) -> np.ndarray
     return np.concatenate(rounds)[:wanted] if rounds and len(rows) else rows[:0]
 
 
-def _crop(words: list[str], lengths: tuple[int, int], rng: np.random.Generator) -> str:
+def crop(words: list[str], lengths: tuple[int, int], rng: np.random.Generator) -> str:
+    """Draw a piece of a text, of as many words as ``lengths`` allows, or the whole text if it is shorter."""
     length = min(len(words), int(rng.integers(lengths[0], lengths[1] + 1)))
     start = int(rng.integers(0, len(words) - length + 1))
     return " ".join(words[start : start + length])

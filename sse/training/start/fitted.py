@@ -33,10 +33,10 @@ def fit_rows(
     """
     target = vectors - vectors.mean(axis=0)
     pooled = pooling @ prior
-    prior = prior * np.float32((pooled * target).sum() / max(1e-12, (pooled**2).sum()))
+    factor = np.float32((pooled * target).sum() / max(1e-12, (pooled**2).sum()))
     transposed = pooling.T.tocsr()
     moved = np.zeros_like(prior)
-    residual = transposed @ (target - pooling @ prior)
+    residual = transposed @ (target - factor * pooled)
     direction, size = residual.copy(), (residual**2).sum(axis=0)
     for _ in range(steps):
         image = transposed @ (pooling @ direction) + np.float32(penalty) * direction
@@ -45,7 +45,7 @@ def fit_rows(
         residual -= length * image
         before, size = size, (residual**2).sum(axis=0)
         direction = residual + size / np.maximum(before, 1e-30) * direction
-    fitted: np.ndarray = (prior + moved).astype(np.float32)
+    fitted: np.ndarray = (factor * prior + moved).astype(np.float32)
     return fitted
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sse.training.data.crops import crop
 from sse.training.data.sources import LoadedSource
 
 WORDS, LONGEST, ANCHORS = (6, 35), 600, 0.4
@@ -29,10 +30,8 @@ def draw_fragments(loaded: list[LoadedSource], count: int) -> list[str]:
         rows = rng.integers(0, len(item.rows), round(count * len(item.rows) / total))
         anchors, positives = item.rows["anchor"][:], item.rows["positive"][:]
         for row in rows:
-            words = (anchors if rng.random() < ANCHORS else positives)[row].split()
-            length = int(rng.integers(WORDS[0], WORDS[1] + 1))
-            start = int(rng.integers(0, max(1, len(words) - length + 1)))
-            if text := " ".join(words[start : start + length])[:LONGEST]:
+            text = (anchors if rng.random() < ANCHORS else positives)[row]
+            if text := crop(text.split(), WORDS, rng)[:LONGEST]:
                 drawn.append(text)
     drawn = list(dict.fromkeys(drawn))
     rng.shuffle(drawn)

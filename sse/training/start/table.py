@@ -76,7 +76,7 @@ def make_start(
         width = min(dim, vectors.shape[1], part.components or dim)
         if texts:
             pooling = pooling_weights(texts, tokenizer, rows, count_exponent)
-            wanted = encode_texts(str(part.model), texts, FRAGMENT_TOKENS, show_progress)
+            wanted = encode_texts(str(part.model), texts, FRAGMENT_TOKENS, show_progress, key="start.model")
             # The directions only: lengths by rank search better than fitted ones.
             vectors = unit_length(fit_rows(pooling, wanted, factors * (vectors - vectors.mean(axis=0))))
         table = principal_components(vectors, width)

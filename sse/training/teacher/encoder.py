@@ -84,14 +84,22 @@ def make_vectors(
     return {"fusion": report} if report else {}
 
 
-def encode_texts(name: str, texts: list[str], max_tokens: int, show_progress: bool = False) -> np.ndarray:
+def encode_texts(
+    name: str,
+    texts: list[str],
+    max_tokens: int,
+    show_progress: bool = False,
+    *,
+    key: str = "teacher.models",
+) -> np.ndarray:
     """A model's vectors of texts, without prompts; each chunk is kept in the cache.
 
     Args:
-        name: Model.
-        texts: What it reads, up to ``max_tokens`` tokens of each.
-        max_tokens: See above.
+        name: Directory or Hub id of the model.
+        texts: What it reads.
+        max_tokens: It reads no more of a text.
         show_progress: Progress bar on standard error.
+        key: Of the recipe that names the model, for messages.
 
     Returns:
         Vectors of length 1, float32 (texts, width).
@@ -105,15 +113,15 @@ def encode_texts(name: str, texts: list[str], max_tokens: int, show_progress: bo
         chunk = texts[start : start + CHUNK]
         file = cached("teacher", ".npy", who, "text", max_tokens, chunk)
         if not file.is_file():
-            model = model or _load(name, max_tokens)
-            _keep(name, _vectors(model, "text", chunk), file)
+            model = model or _load(name, max_tokens, key)
+            _keep(f"{key}: {name}", _vectors(model, "text", chunk), file)
         chunks.append(np.load(file))
     return unit_length(np.concatenate(chunks).astype(np.float32))
 
 
-def _keep(name: str, vectors: np.ndarray, file: Path) -> None:
+def _keep(what: str, vectors: np.ndarray, file: Path) -> None:
     if not np.isfinite(vectors).all():
-        raise SseError(f"teacher.models: {name}: gives vectors that are not finite")
+        raise SseError(f"{what}: gives vectors that are not finite")
     with staged_file(file) as staged:
         np.save(staged, unit_length(vectors).astype(np.float16))
 
@@ -143,18 +151,18 @@ def _encode(
                     file = cached("teacher", ".npy", who, column, part.max_tokens, chunk[column])
                     if not file.is_file():
                         model = model or _load(name, part.max_tokens)
-                        _keep(name, _vectors(model, column, chunk[column]), file)
+                        _keep(f"teacher.models: {name}", _vectors(model, column, chunk[column]), file)
                     files[column][-1].append(file)
                     bar.update(len(chunk[column]))
     return files
 
 
-def _load(name: str, max_tokens: int) -> SentenceTransformer:
+def _load(name: str, max_tokens: int, key: str = "teacher.models") -> SentenceTransformer:
     """A model on the GPU if there is one, a transformer in bfloat16 on hardware that has it."""
     try:
         model = load_model(name)
     except SseError as error:
-        raise SseError(f"teacher.models: {error}") from error
+        raise SseError(f"{key}: {error}") from error
     cuda = torch.cuda.is_available()
     if cuda:
         model.to("cuda")
