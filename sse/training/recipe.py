@@ -163,21 +163,27 @@ def _override(content: dict[str, Any], override: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word or path
-    here: Any = content
     *parents, last = key.strip().split(".")
+    places: list[Any] = [content]
     for part in parents:
-        if isinstance(here, list):
-            named = [item for item in here if item.get("name") == part]
-            if not named:
-                raise SseError(f"--set {override}: there is no source named {part!r}")
-            here = named[0]
-        else:
-            here = here.setdefault(part, {})
-        if not isinstance(here, dict | list):
-            raise SseError(f"--set {override}: {part!r} has no keys of its own")
-    if not isinstance(here, dict):
-        raise SseError(f"--set {override}: name a source and a key of it")
-    here[last] = value
+        places = [inner for place in places for inner in _inside(place, part, override)]
+    for place in places:
+        if not isinstance(place, dict):
+            raise SseError(f"--set {override}: name a source and a key of it")
+        place[last] = value
+
+
+def _inside(place: Any, part: str, override: str) -> list[Any]:
+    """What ``part`` of a key names: a table, the source of that name, or with "*" every source."""
+    if isinstance(place, list):
+        found = [item for item in place if part in (item.get("name"), "*")]
+        if not found:
+            raise SseError(f"--set {override}: there is no source named {part!r}")
+    else:
+        found = [place.setdefault(part, {})]
+    if not isinstance(found[0], dict | list):
+        raise SseError(f"--set {override}: {part!r} has no keys of its own")
+    return found
 
 
 def _first_problem(error: ValidationError, content: dict[str, Any]) -> str:

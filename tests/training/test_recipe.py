@@ -1,5 +1,8 @@
 """Recipes: what is shipped loads, what is wrong is named."""
 
+import re
+from importlib import resources
+
 import pytest
 
 from sse.errors import SseError
@@ -25,14 +28,17 @@ def test_published_hyperparameters(name, batch, accumulation):
     assert {"hotpotqa", "nq", "msmarco", "scidocs"} <= set(recipe.trained_on)
 
 
-def test_shared_recipe_names_its_licences(tmp_path):
-    import re
-    from importlib import resources
-
+@pytest.fixture
+def shared_en(tmp_path):
+    """A directory with files of the names that the recipe has."""
     text = (resources.files("sse.training") / "recipes" / "shared-en.toml").read_text()
     for name in re.findall(r"\{data\}/(\w+\.parquet)", text):
         (tmp_path / name).touch()
-    recipe = Recipe.load("shared-en", [f"data={tmp_path}"])
+    return tmp_path
+
+
+def test_shared_recipe_names_its_licences(shared_en):
+    recipe = Recipe.load("shared-en", [f"data={shared_en}"])
     assert len(recipe.sources) == 35
     assert all(source.license for source in recipe.sources)
     assert "trivia_wikipedia" not in {source.name for source in recipe.sources}
@@ -50,6 +56,15 @@ def test_overrides(recipe_file):
     )
     assert (recipe.train.seed, recipe.loss.dims, recipe.sources[0].limit) == (3, (8,), 10)
     assert recipe.model.tokenizer == "some/name"
+
+
+def test_one_override_for_all_sources(shared_en):
+    recipe = Recipe.load(
+        "shared-en", [f"data={shared_en}", "sources.*.weight=0.5", "sources.openstax.weight=0"]
+    )
+    weights = {source.name: source.weight for source in recipe.sources}
+    assert weights.pop("openstax") == 0
+    assert set(weights.values()) == {0.5}
 
 
 @pytest.mark.parametrize(
