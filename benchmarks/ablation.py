@@ -1,11 +1,12 @@
 """What each setting of a recipe is worth: one training a row and seed, all measured on the same tuning sets.
 
-The rows are in ablation.toml. A training or a measurement that is done is not done again, so the program can be
-stopped and started anew; the table is written at the end. A row differs from the one it names as `over`
-(the first one, if it names none) by its settings alone; the difference of the mean nDCG@10, averaged over the seeds
-query by query, has a paired bootstrap interval over queries.
+The rows are in a plan: ablation.toml (200 steps a row) or whole.toml (whole trainings of the released recipe). A
+training or a measurement that is done is not done again, so the program can be stopped and started anew; the table is
+written at the end. A row differs from the one it names as `over` (the first one, if it names none) by its settings
+alone; the difference of the mean nDCG@10, averaged over the seeds query by query, has a paired bootstrap interval
+over queries.
 
-    python benchmarks/ablation.py --data DIR --eval DIR --teacher MODEL -o RUNS    # writes ablation.md beside this file
+    python benchmarks/ablation.py --data DIR --eval DIR --teacher MODEL -o RUNS    # writes ablation.md
     python benchmarks/ablation.py --data DIR --eval DIR --teacher MODEL -o RUNS --only base crops
 """
 
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import subprocess
 import sys
 import time
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="names of rows to run; all are reported")
     parser.add_argument("--seeds", nargs="*", type=int, help="seeds to run; all are reported")
     parser.add_argument("--no-report", action="store_true", help="train and measure, write no table")
-    parser.add_argument("--output", type=Path, default=HERE / "ablation.md")
+    parser.add_argument("--output", type=Path, help="by default beside the plan, named after it")
     given = parser.parse_args()
     plan = tomllib.loads(given.plan.read_text(encoding="utf-8"))
     places = {"data": given.data, "teacher": given.teacher}
@@ -75,7 +75,8 @@ def main() -> None:
                 row = measured(row, directory)
         rows.append(row)
     if not given.no_report:
-        given.output.write_text(report(rows, plan), encoding="utf-8")
+        output = given.output or given.plan.with_suffix(".md")
+        output.write_text(report(rows, plan, given.plan.name), encoding="utf-8")
 
 
 def run(row: Row, seed: int, directory: Path, plan: dict, places: dict[str, str], sets: Path) -> None:
@@ -118,18 +119,19 @@ def over_seeds(reports: tuple[EvalReport, ...]) -> EvalReport:
     return replace(first, sets=sets)
 
 
-def report(rows: list[Row], plan: dict) -> str:
-    """The Markdown file."""
+def report(rows: list[Row], plan: dict, file: str) -> str:
+    """The Markdown file of the plan in ``file``."""
     widest = plan["dims"][0]
+    always = [setting for setting in plan["settings"] if "{" not in setting]
     lines = [
         "# What each setting is worth",
         "",
         f"nDCG@10 on {len(plan['sets'])} sets that may be tuned on ({', '.join(plan['sets'])}), mean over the seeds "
-        f"that have a value below, of {', '.join(map(str, plan['seeds']))}. Written by `{command()}`; "
-        f"what the rows are is in [ablation.toml](ablation.toml). The recipe is `{plan['recipe']}` with "
-        f"`{'`, `'.join(plan['settings'])}`. Over: the row that this one changes. The interval (95 %) is a paired "
-        "bootstrap over queries; it does not cover what another seed would change, which is what the column of "
-        "seeds shows.",
+        f"that have a value below, of {', '.join(map(str, plan['seeds']))}. Written by `{command(file)}`; "
+        f"what the rows are is in [{file}]({file}). The recipe is `{plan['recipe']}`"
+        f"{' with ' if always else ''}{', '.join(f'`{setting}`' for setting in always)}. Over: the row that this "
+        "one changes. The interval (95 %) is a paired bootstrap over queries; it does not cover what another seed "
+        "would change, which is what the column of seeds shows.",
         "",
         f"| row | settings | mean at {widest} | seeds | over | difference | interval | "
         + " | ".join(f"{dim} keeps" for dim in MATRYOSHKA)
@@ -168,22 +170,10 @@ def report(rows: list[Row], plan: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def command() -> str:
+def command(file: str) -> str:
     """The command that ran this program, without the places of this machine."""
-    return shlex.join(
-        [
-            "python",
-            "benchmarks/ablation.py",
-            "--data",
-            "DATA",
-            "--eval",
-            "EVAL",
-            "--teacher",
-            "MINILM",
-            "-o",
-            "RUNS",
-        ]
-    )
+    plan = "" if file == "ablation.toml" else f" --plan benchmarks/{file}"
+    return f"python benchmarks/ablation.py{plan} --data DATA --eval EVAL --teacher MINILM -o RUNS"
 
 
 if __name__ == "__main__":
