@@ -15,6 +15,17 @@ from sse.training.recipe import Recipe
 
 # Parts whose settings are told where they are not the default ones.
 VARIED = ("model", "start", "negatives", "crops", "teacher", "loss")
+# The same for these of the training's.
+RARE = (
+    "start_share",
+    "moving_average",
+    "level_rows",
+    "group_size",
+    "sampler",
+    "mixing",
+    "weight_decay",
+    "bf16",
+)
 
 
 def training_facts(
@@ -74,6 +85,7 @@ def training_facts(
         "scheduler": settings.scheduler,
         "warmup": settings.warmup,
         "seed": settings.seed,
+        **{key: value for key in RARE if (value := getattr(settings, key)) != getattr(default.train, key)},
     }
     return {key: value for key, value in facts.items() if value is not None or key == "license"}
 

@@ -8,11 +8,14 @@ from sse.training.facts import command_of
 
 def test_the_facts_name_what_was_changed_and_the_data(recipe_file, tmp_path):
     settings = ["model.count_exponent=0.5", "loss.lexical_weight=0.25", "train.max_steps=2", "train.seed=5"]
+    settings.append("train.start_share=0.25")
     result = train(Recipe.load(recipe_file, settings), tmp_path / "model", show_progress=False)
     facts = result.model[0].training_facts
     assert facts["loss"]["lexical_weight"] == 0.25
     assert facts["model"]["count_exponent"] == 0.5
     assert (facts["seed"], facts["steps"], facts["rows"]) == (5, 2, 256)
+    assert facts["start_share"] == 0.25
+    assert "moving_average" not in facts
     data = (tmp_path / "pairs.jsonl").read_bytes()
     assert facts["sources"][0]["sha256"] == sha256(data).hexdigest()
     assert "command" not in facts  # it is no recipe of the package
