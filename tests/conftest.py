@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -13,6 +15,9 @@ from tokenizers import Tokenizer
 
 from sse.shipped import DEFAULT, FILES
 from tests.fake_encoder import WORDS
+
+if TYPE_CHECKING:
+    from tests.hub.server import LoopbackHub
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,7 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Tests that need the Hub run only when they are asked for: ``pytest -m hub``."""
     if "hub" not in config.option.markexpr.replace("not hub", ""):
         for item in items:
-            if "hub" in item.keywords:
+            if item.get_closest_marker("hub"):
                 item.add_marker(pytest.mark.skip(reason="needs the Hugging Face Hub: pytest -m hub"))
 
 
@@ -113,6 +118,16 @@ def shipped(stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def not_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The package as if it had been built without a model."""
     monkeypatch.setattr("sse.shipped.MODELS", tmp_path / "no-models")
+
+
+@pytest.fixture
+def hub() -> Iterator["LoopbackHub"]:
+    """A Hub on loopback."""
+    from tests.hub.server import LoopbackHub
+
+    hub = LoopbackHub()
+    yield hub
+    hub.close()
 
 
 @pytest.fixture
