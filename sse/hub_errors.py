@@ -11,6 +11,7 @@ from sse.errors import SseError
 NO_ANSWER = ("Timeout", "TimeoutException")
 NO_CONNECTION = ("ConnectError", "ConnectionError", "ProxyError")
 CUT = ("NetworkError", "ProtocolError", "ChunkedEncodingError", "IncompleteRead")
+LIBRARIES = ("huggingface_hub", "requests", "httpx", "httpx2")
 SENTENCES = {
     "LocalTokenNotFoundError": "there is no token: give one, set HF_TOKEN, or log in with `hf auth login`",
     "OfflineModeIsEnabled": "HF_HUB_OFFLINE is set",
@@ -52,6 +53,8 @@ def reason(error: BaseException) -> str:
                 return sentence
         if (answered := _by_status(one)) is not None:
             return answered
+        if type(one) is ConnectionError and str(one):  # of hf_xet, which says more in words than in types
+            return _words(one)
         if any(name in names for name in NO_ANSWER):
             return "the server did not answer in time"
         if any(name in names for name in NO_CONNECTION) and not _was_cut(one):
@@ -59,6 +62,11 @@ def reason(error: BaseException) -> str:
         if any(name in names for name in (*CUT, *NO_CONNECTION)):
             return "the server ended the connection"
     return _words(error)
+
+
+def is_hub_error(error: BaseException) -> bool:
+    """Whether it comes from the Hub's client or the HTTP library under it."""
+    return any(type(one).__module__.split(".")[0] in LIBRARIES for one in _chain(error))
 
 
 def was_refused(error: BaseException) -> bool:

@@ -138,7 +138,9 @@ def run_outside(tmp_path: Path):
     the oldest supported sentence-transformers.
     """
 
-    def run(code: str, *args: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+    def run(
+        code: str, *args: str, python: str = sys.executable, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         guard = (
             "import sys\n"
             f"sys.path = [p for p in sys.path if p not in ('', {str(ROOT)!r})]\n"
@@ -147,7 +149,8 @@ def run_outside(tmp_path: Path):
         )
         script = tmp_path / "outside.py"
         script.write_text(guard + code, encoding="utf-8")
-        environment = dict(os.environ, HF_HUB_OFFLINE="1", HF_MODULES_CACHE=str(tmp_path / "hf_modules"))
+        environment = dict(env or dict(os.environ, HF_HUB_OFFLINE="1"))
+        environment["HF_MODULES_CACHE"] = str(tmp_path / "hf_modules")
         environment.pop("PYTHONPATH", None)
         return subprocess.run(
             [python, str(script), *args],

@@ -19,7 +19,6 @@ NEEDED = ("README.md", "config_sentence_transformers.json", "golden.json", "modu
 """Without these it is not an export."""
 ROOT = (
     *NEEDED,
-    "LICENSE",
     "beside.json",
     "config.json",
     "model.safetensors",
@@ -30,6 +29,8 @@ ROOT = (
     "tokenizer_config.json",
     "vocab.txt",
 )
+BY_HAND = ("LICENSE",)
+"""No export writes it: published if it is there, and never taken out of a repository."""
 ONNX = ("onnx/model*.onnx",)
 MODULE = (
     "config.json",
@@ -98,7 +99,7 @@ def list_upload(directory: Path, prefix: str = "") -> UploadList:
 
 def published_names(directory: Path) -> list[str]:
     """Names and patterns, relative to the directory, of what is published of it."""
-    return [*ROOT, *ONNX, *_of_modules(directory / "modules.json"), *_pictures(directory / CARD)]
+    return [*ROOT, *BY_HAND, *ONNX, *_of_modules(directory / "modules.json"), *_pictures(directory / CARD)]
 
 
 def is_published(path: str) -> bool:

@@ -2,9 +2,11 @@
 
 import re
 from dataclasses import dataclass, field
+from threading import Barrier
 
 HALF = "half"  # reads half of the body, then cuts the line
 LOST = "lost"  # does what was asked, then cuts the line
+SHORT = "short"  # sends half of the answer's body, then cuts the line
 SILENT = "silent"  # never answers
 
 
@@ -13,8 +15,8 @@ class Fault:
     """What happens to requests whose ``"METHOD /path?query"`` matches."""
 
     pattern: str
-    what: str | int
-    """A status, or HALF, LOST or SILENT."""
+    what: str | int | Barrier
+    """A status; HALF, LOST, SHORT or SILENT; or a barrier, at which requests wait for each other to be served."""
     message: str = ""
     times: int = 10**9
     """So many requests; those after them are served."""

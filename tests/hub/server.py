@@ -5,7 +5,6 @@ are fetched by a redirect to another host, to which the token must not go. Xet s
 needs HF_HUB_DISABLE_XET=1, because since 1.0 it does not ask whether the server has it.
 """
 
-import json
 import os
 import shutil
 import socket
@@ -15,7 +14,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from tests.hub.answers import Answer, answer_hub, answer_storage
-from tests.hub.faults import HALF, LOST, SILENT, Fault
+from tests.hub.faults import HALF, LOST, SHORT, SILENT, Fault
 from tests.hub.store import File, Refusal, Repo, Store
 
 
@@ -37,6 +36,8 @@ class Handler(BaseHTTPRequestHandler):
         if fault and fault.what == SILENT:
             hub.closing.wait()
             return self.cut()
+        if fault and isinstance(fault.what, threading.Barrier):
+            fault.what.wait(timeout=300)
         if fault and isinstance(fault.what, int):
             return self.send(Answer.refusal(Refusal(fault.what, fault.message)))
         try:
@@ -46,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
             found = Answer.refusal(refusal)
         if fault and fault.what == LOST:
             return self.cut()
-        self.send(found)
+        self.send(found, short=bool(fault and fault.what == SHORT))
 
     do_GET = do_HEAD = do_POST = do_PUT = answer
 
@@ -77,15 +78,17 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(parts)
 
-    def send(self, answer: Answer) -> None:
-        """Write it."""
+    def send(self, answer: Answer, short: bool = False) -> None:
+        """Write it, or the half of it."""
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(answer.body)
+            self.wfile.write(answer.body[: len(answer.body) // 2] if short else answer.body)
+        if short:
+            self.cut()
 
     def cut(self) -> None:
         """End the connection with no answer."""
@@ -142,7 +145,9 @@ class LoopbackHub:
             files[inside] = File(path.read_bytes(), large=inside.endswith((".safetensors", ".bin")))
         return repo.add("main", files, "put").oid
 
-    def fail(self, pattern: str, what: str | int, message: str = "", times: int = 10**9) -> Fault:
+    def fail(
+        self, pattern: str, what: str | int | threading.Barrier, message: str = "", times: int = 10**9
+    ) -> Fault:
         """From now on requests that match fail."""
         self.faults.append(Fault(pattern, what, message, times))
         return self.faults[-1]
@@ -171,8 +176,3 @@ class LoopbackHub:
 def copy_of(directory: Path, target: Path) -> Path:
     """A directory to change."""
     return Path(shutil.copytree(directory, target))
-
-
-def loads(body: bytes) -> dict:
-    """JSON of a body."""
-    return json.loads(body or b"{}")

@@ -144,7 +144,7 @@ def test_what_an_earlier_export_left_is_taken_out_and_nothing_else(client, mine)
     (mine / "onnx" / "model.onnx").write_bytes(b"old")
     push_to_hub(mine, "us/model")
     repo = client.repo("us/model")
-    theirs = {name: File(b"x") for name in ("notes.md", "1_Dense/x.txt", "images/a.png")}
+    theirs = {name: File(b"x") for name in ("LICENSE", "notes.md", "1_Dense/x.txt", "images/a.png")}
     old = {name: File(b"x") for name in ("int8/modules.json", "1_Dense/config.json")}
     repo.add("main", {**repo.at("main").files, **theirs, **old}, "by hand")
     (mine / "onnx" / "model.onnx").unlink()
