@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -13,6 +15,9 @@ from tokenizers import Tokenizer
 
 from sse.shipped import DEFAULT, FILES
 from tests.fake_encoder import WORDS
+
+if TYPE_CHECKING:
+    from tests.hub.server import LoopbackHub
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,7 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Tests that need the Hub run only when they are asked for: ``pytest -m hub``."""
     if "hub" not in config.option.markexpr.replace("not hub", ""):
         for item in items:
-            if "hub" in item.keywords:
+            if item.get_closest_marker("hub"):
                 item.add_marker(pytest.mark.skip(reason="needs the Hugging Face Hub: pytest -m hub"))
 
 
@@ -116,6 +121,16 @@ def not_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def hub() -> Iterator["LoopbackHub"]:
+    """A Hub on loopback."""
+    from tests.hub.server import LoopbackHub
+
+    hub = LoopbackHub()
+    yield hub
+    hub.close()
+
+
+@pytest.fixture
 def run_outside(tmp_path: Path):
     """Run Python code in a fresh process that cannot import this package; returns its standard output.
 
@@ -123,7 +138,9 @@ def run_outside(tmp_path: Path):
     the oldest supported sentence-transformers.
     """
 
-    def run(code: str, *args: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+    def run(
+        code: str, *args: str, python: str = sys.executable, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         guard = (
             "import sys\n"
             f"sys.path = [p for p in sys.path if p not in ('', {str(ROOT)!r})]\n"
@@ -132,7 +149,8 @@ def run_outside(tmp_path: Path):
         )
         script = tmp_path / "outside.py"
         script.write_text(guard + code, encoding="utf-8")
-        environment = dict(os.environ, HF_HUB_OFFLINE="1", HF_MODULES_CACHE=str(tmp_path / "hf_modules"))
+        environment = dict(env or dict(os.environ, HF_HUB_OFFLINE="1"))
+        environment["HF_MODULES_CACHE"] = str(tmp_path / "hf_modules")
         environment.pop("PYTHONPATH", None)
         return subprocess.run(
             [python, str(script), *args],

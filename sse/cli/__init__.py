@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sse.cli.hub import push
 from sse.cli.measuring import bench, compare, evaluate, sts
 from sse.cli.publishing import card, export
 from sse.cli.running import encode, search
@@ -61,6 +62,7 @@ app.command()(sts)
 app.command()(compare)
 app.command()(export)
 app.command()(card)
+app.command()(push)
 app.command(cls=ModelFirst)(encode)
 app.command(cls=ModelFirst)(search)
 app.command()(bench)

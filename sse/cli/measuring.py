@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sse.cli.shared import MODEL, AsJson, Table, say, show, show_json
+from sse.cli.shared import MODEL, AsJson, Revision, Table, say, show, show_json
 from sse.errors import SseError, require
 from sse.shipped import DEFAULT
 
@@ -36,6 +36,7 @@ def evaluate(
     trust_remote_code: Annotated[
         bool, typer.Option(help="Run code out of the repository of a model that is not SSE.")
     ] = False,
+    revision: Revision = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a model on NanoBEIR or on BEIR folders."""
@@ -44,7 +45,7 @@ def evaluate(
     from sse.modeling import load_model
 
     wanted = _dims(dims)
-    loaded = load_model(model, trust_remote_code=trust_remote_code)
+    loaded = load_model(model, revision=revision, trust_remote_code=trust_remote_code)
     name = Path(model).resolve().name if Path(model).is_dir() else model  # a path is nobody else's business
     report = run(loaded, suite or ["nanobeir"], dims=wanted, bm25=bm25, show_progress=True, name=name)
     if output is not None:
@@ -63,6 +64,7 @@ def sts(
     dims: Annotated[
         str | None, typer.Option(help="For example 512,256; by default the model's width.")
     ] = None,
+    revision: Revision = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure how a model orders scored pairs of sentences: Spearman's correlation."""
@@ -71,7 +73,7 @@ def sts(
     from sse.modeling import load_model
 
     wanted = _dims(dims)
-    loaded = load_model(model)
+    loaded = load_model(model, revision=revision)
     width = loaded.encode(["one"]).shape[1]
     found = spearman(loaded, file, wanted or [width])
     if as_json:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sse.cli.shared import MODEL, AsJson, Table, fail, show, show_json
+from sse.cli.shared import MODEL, AsJson, Revision, Table, fail, show, show_json
 from sse.errors import SseError, require
 
 
@@ -21,13 +21,23 @@ def export(
     dim: Annotated[int | None, typer.Option(min=1, help="Keep only the first columns of the table.")] = None,
     results: Annotated[Path | None, typer.Option(help="results.json for the card.")] = None,
     name: Annotated[str | None, typer.Option(help="Name in the card, for example a Hub id.")] = None,
+    revision: Revision = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the directory that people load with sentence-transformers."""
     require("torch", "train")
     from sse.export import export as run
 
-    done = run(model, directory, table=table.value, plain=plain, results=results, name=name, dim=dim)
+    done = run(
+        model,
+        directory,
+        table=table.value,
+        plain=plain,
+        results=results,
+        name=name,
+        dim=dim,
+        revision=revision,
+    )
     if as_json:
         show_json(
             {

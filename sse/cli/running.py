@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sse.cli.shared import OPTIONAL_MODEL, AsJson, fail, show, show_json, split_model
+from sse.cli.shared import OPTIONAL_MODEL, AsJson, Revision, fail, show, show_json, split_model
 
 TEXTS = "Text (one a line), JSON lines, CSV or Parquet."
 
@@ -52,6 +52,7 @@ def encode(
         int | None, typer.Option(min=1, help="By default one for every core that may be used.")
     ] = None,
     backend: Annotated[Backend, typer.Option(help="What computes: auto chooses the fastest.")] = Backend.auto,
+    revision: Revision = None,
     as_json: AsJson = False,
 ) -> None:
     """Encode the texts of a file; a run that was stopped goes on when it is started again."""
@@ -61,7 +62,9 @@ def encode(
     model, input, target = split_model([first, second, third], "sse encode [MODEL] INPUT OUTPUT")
     output = Path(target)
     check_places(input, output)
-    encoder = Encoder.from_pretrained(model, dim=dim, backend=backend.value, threads=threads)
+    encoder = Encoder.from_pretrained(
+        model, dim=dim, revision=revision, backend=backend.value, threads=threads
+    )
     try:
         done = encode_file(encoder, input, output, precision=precision.value, field=field, kind=kind.value)
     except KeyboardInterrupt:
@@ -80,6 +83,7 @@ def search(
     k: Annotated[int, typer.Option("-k", min=1, help="How many to show.")] = 5,
     field: Annotated[str | None, typer.Option(help="Which field of a record to search.")] = None,
     dim: Annotated[int | None, typer.Option(min=1, help="Use only the first dimensions.")] = None,
+    revision: Revision = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the lines or records of a file that are nearest to a query."""
@@ -89,7 +93,7 @@ def search(
 
     model, file, query = split_model([first, second, third], "sse search [MODEL] FILE QUERY")
     texts = read_texts(file, field)
-    hits = run(Encoder.from_pretrained(model, dim=dim), texts, query, k=k)
+    hits = run(Encoder.from_pretrained(model, dim=dim, revision=revision), texts, query, k=k)
     if as_json:
         show_json([{"score": hit.score, "number": hit.number, "text": hit.text} for hit in hits])
     else:

@@ -16,6 +16,10 @@ from sse.shipped import DEFAULT
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print machine-readable output.")]
 
+Revision = Annotated[
+    str | None, typer.Option(help="Branch, tag or commit of a Hub id; a commit stays what it is.")
+]
+
 MODEL = f"Directory or Hub id of a model, or {DEFAULT}: the one in this package."
 OPTIONAL_MODEL = f"Directory or Hub id of a model; left out, it is {DEFAULT}, the one in this package."
 

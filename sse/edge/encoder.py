@@ -51,6 +51,7 @@ class Encoder:
         *,
         threads: int | None = None,
         cache_folder: str | None = None,
+        subfolder: str = "",
     ) -> Encoder:
         """Load a model.
 
@@ -58,13 +59,14 @@ class Encoder:
             path_or_repo: Directory, ``"sse-en-small"`` (the model in this package; a directory of that name goes
                 first), or Hub id (extra ``hub``). Without it the model in this package, whatever lies around.
             dim: Give vectors of this many dimensions; only these columns of the table are read.
-            revision: Branch, tag or commit on the Hub.
+            revision: Branch, tag or commit on the Hub; every file comes from it. Pin a commit to keep what you have.
             token: Hub token.
             local_files_only: Never touch the network.
             backend: ``native``, ``numpy`` or ``tokenizers``; by default (``auto``, or the environment variable
                 SSE_BACKEND) the fastest one that can run the model.
             threads: Threads for large batches; by default SSE_NUM_THREADS, or one for each core.
             cache_folder: Where the Hub client keeps files.
+            subfolder: Folder of the repository or directory that holds the model, such as ``"int8"``.
 
         Raises:
             SseError: The model cannot be found, is damaged, or does not fit the backend; one sentence.
@@ -76,11 +78,14 @@ class Encoder:
             (512,)
         """
         if path_or_repo is None:
+            if revision is not None:
+                raise SseError(f"the model in this package has no revision {revision}; give a Hub id")
             directory = shipped_model()
         else:
             directory = locate(
                 path_or_repo,
                 revision=revision,
+                subfolder=subfolder,
                 token=token,
                 cache_folder=cache_folder,
                 local_files_only=local_files_only,

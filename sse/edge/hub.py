@@ -7,6 +7,7 @@ from typing import Any
 
 from sse.edge.model_file import Q4_REST, Q4_TABLE, WEIGHTS, module_folder
 from sse.errors import SseError, require
+from sse.hub_errors import hub_errors
 from sse.shipped import resolve
 
 ALWAYS = ("modules.json", "config_sentence_transformers.json")
@@ -17,6 +18,7 @@ def locate(
     name: str | Path,
     *,
     revision: str | None = None,
+    subfolder: str = "",
     token: bool | str | None = None,
     cache_folder: str | None = None,
     local_files_only: bool = False,
@@ -26,56 +28,56 @@ def locate(
     A directory goes before the shipped model of the same name.
 
     Raises:
-        SseError: There is no such directory or repository, or it cannot be reached.
+        SseError: There is no such directory or repository, or it cannot be reached, or a directory was given with a
+            revision.
     """
     path = Path(resolve(name))
+    if Path(subfolder).is_absolute() or ".." in Path(subfolder).parts:
+        raise SseError(f"{name}: the folder {subfolder!r} leads out of it")
     if path.is_dir():
-        return path
+        if revision is not None:
+            raise SseError(f"{path}: is a directory, of which there is no revision {revision}")
+        return path / subfolder
     text = str(name)
     if path.exists() or path.is_absolute() or text.startswith(".") or text.count("/") != 1:
         raise SseError(f"{name}: there is no such directory")
     hub = require("huggingface_hub", "hub")
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    inside = f"{subfolder.strip('/')}/" if subfolder.strip("/") else ""
     where: dict[str, Any] = {
         "revision": revision,
         "token": token,
         "cache_dir": cache_folder,
         "local_files_only": local_files_only,
     }
+    snapshots: list[Path] = []
 
-    def fetch(file: str) -> Path | None:
+    def fetch(file: str) -> bool:
+        """Get one file; whether there is one."""
         try:
-            return Path(hub.hf_hub_download(text, file, **where))
+            fetched = Path(hub.hf_hub_download(text, inside + file, **where))
         except LocalEntryNotFoundError:
             if local_files_only:
-                return None
+                return False
             raise
         except EntryNotFoundError:
-            return None
+            return False
+        snapshots.append(fetched.parents[(inside + file).count("/")])
+        where["revision"] = snapshots[0].name  # a push in between must not mix two commits
+        return True
 
-    try:
-        found: list[Path] = []
+    with hub_errors(text, "cannot be fetched from the Hub"):
         for file in ALWAYS:
-            if (fetched := fetch(file)) is not None:
-                found.append(fetched)
-                where["revision"] = fetched.parent.name  # a push in between must not mix two commits
-        snapshot = found[0].parent if found else None
-        folder = module_folder(snapshot).relative_to(snapshot).as_posix() if snapshot else ""
+            fetch(file)
+        directory = snapshots[0] / inside if snapshots else None
+        folder = module_folder(directory).relative_to(directory).as_posix() if directory else ""
         prefix = "" if folder in ("", ".") else f"{folder}/"
         for file in MODULE:
-            found += [fetched] if (fetched := fetch(prefix + file)) is not None else []
-        if (weights := fetch(prefix + WEIGHTS)) is not None:
-            found.append(weights)
-        else:
-            found += [part for file in (Q4_TABLE, Q4_REST) if (part := fetch(prefix + file)) is not None]
-    except SseError:
-        raise
-    except (
-        Exception
-    ) as error:  # the client's errors have many roots: no such repository, no right, no network
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise SseError(f"{name}: cannot be fetched from the Hub: {reason}") from error
-    if not found:
+            fetch(prefix + file)
+        if not fetch(prefix + WEIGHTS):
+            for file in (Q4_TABLE, Q4_REST):
+                fetch(prefix + file)
+    if not snapshots:
         raise SseError(f"{name}: there is no such directory, and no such model in the cache or on the Hub")
-    return found[0].parent if not prefix or found[0].name in ALWAYS else found[0].parents[prefix.count("/")]
+    return snapshots[0] / inside

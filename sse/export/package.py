@@ -51,6 +51,7 @@ def export(
     results: Mapping[str, Any] | str | Path | None = None,
     name: str | None = None,
     dim: int | None = None,
+    revision: str | None = None,
 ) -> Export:
     """Write the directory that ``SentenceTransformer(directory, trust_remote_code=True)`` loads anywhere.
 
@@ -64,6 +65,7 @@ def export(
         results: Measured results (results.json or its content) for the card; by default those that lie in the
             model's directory, if there are any.
         name: Name of the model in the card, a Hub id for example; the directory's name by default.
+        revision: Branch, tag or commit, where ``model`` is a Hub id.
 
     Raises:
         SseError: The model is not an SSE, the directory holds something else, or an option does not fit.
@@ -77,7 +79,7 @@ def export(
     source = None if isinstance(model, SentenceTransformer) else Path(model)
     measured = _find_results(source, results)
     if not isinstance(model, SentenceTransformer):
-        model = load_model(model)
+        model = load_model(model, revision=revision)
     if len(model) != 1 or not isinstance(module := model[0], SSE):
         raise SseError("only a model whose one module is SSE can be exported")
     if dim is not None:

@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import EntryNotFoundError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import load_file_path
 
 from sse.errors import SseError
+from sse.hub_errors import is_hub_error, reason
 from sse.modeling import modeling_sse
 from sse.modeling.modeling_sse import SSE
 from sse.shipped import resolve
@@ -91,7 +93,7 @@ def load_model(
         trust_remote_code: Passed on for models that are not SSE.
 
     Raises:
-        SseError: There is no such model, or it cannot be read.
+        SseError: There is no such model, it cannot be read, or a directory was given with a revision.
     """
     name = str(resolve(name))
     where: dict[str, Any] = {
@@ -103,8 +105,12 @@ def load_model(
     looks_local = Path(name).is_absolute() or name.startswith(".") or name.count("/") > 1
     if not Path(name).exists() and looks_local:
         raise SseError(f"{name}: there is no such directory")
+    if revision is not None and Path(name).exists():
+        raise SseError(f"{name}: is a directory, of which there is no revision {revision}")
     try:
         modules_file = load_file_path(name, filename="modules.json", **where)
+        if modules_file and not Path(name).exists():  # a push in between must not mix two commits
+            where["revision"] = Path(modules_file).parent.name
         modules = json.loads(Path(modules_file).read_text(encoding="utf-8")) if modules_file else []
         if len(modules) != 1 or not modules[0]["type"].rsplit(".", 1)[-1].startswith("SSE"):
             return SentenceTransformer(name, device="cpu", trust_remote_code=trust_remote_code, **where)
@@ -118,6 +124,12 @@ def load_model(
             default_prompt_name=config.get("default_prompt_name"),
             similarity_fn_name=config.get("similarity_fn_name") or "cosine",
         )
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise SseError(f"{name}: cannot be loaded as a model: {reason}") from error
+    except SseError:
+        raise
+    except Exception as error:
+        if is_hub_error(error) and not isinstance(error, (KeyError, EntryNotFoundError)):
+            raise SseError(f"{name}: cannot be fetched from the Hub: {reason(error)}") from error
+        if not isinstance(error, (OSError, ValueError, KeyError)):
+            raise
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise SseError(f"{name}: cannot be loaded as a model: {why}") from error
