@@ -21,13 +21,29 @@ def export(
     dim: Annotated[int | None, typer.Option(min=1, help="Keep only the first columns of the table.")] = None,
     results: Annotated[Path | None, typer.Option(help="results.json for the card.")] = None,
     name: Annotated[str | None, typer.Option(help="Name in the card, for example a Hub id.")] = None,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Write onnx/model.onnx and onnx/model_quantized.onnx (int8) too.")
+    ] = False,
+    onnx_normalize: Annotated[
+        bool, typer.Option("--onnx-normalize", help="The vectors of the ONNX files have length 1.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the directory that people load with sentence-transformers."""
     require("torch", "train")
     from sse.export import export as run
 
-    done = run(model, directory, table=table.value, plain=plain, results=results, name=name, dim=dim)
+    done = run(
+        model,
+        directory,
+        table=table.value,
+        plain=plain,
+        results=results,
+        name=name,
+        dim=dim,
+        onnx=onnx or onnx_normalize,
+        onnx_normalize=onnx_normalize,
+    )
     if as_json:
         show_json(
             {
@@ -37,6 +53,7 @@ def export(
                 "cosine": done.cosine,
                 "alternatives": dict(done.alternatives),
                 "kept": done.kept,
+                "onnx": dict(done.onnx),
             }
         )
     else:
@@ -45,6 +62,8 @@ def export(
         show(f"{directory}: table {done.table}, {size}, {how}")
         for layout, cosine in done.alternatives:
             show(f"  not taken: {layout}, {cosine:.5f}")
+        for file, size_of_it in done.onnx.items():
+            show(f"  {file}: {size_of_it / 1e6:.1f} MB, checked with onnxruntime against the golden vectors")
 
 
 def card(
