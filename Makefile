@@ -3,8 +3,9 @@
 PYTHON ?= python3
 BIN = .venv/bin
 MINIMUM = .venv-minimum
+INTEGRATIONS = .venv-integrations
 
-.PHONY: quickstart test test-fast test-minimum lint format sanitize clean
+.PHONY: quickstart test test-fast test-minimum integrations lint format sanitize clean
 
 quickstart: .venv/installed
 	$(BIN)/sse quickstart
@@ -20,6 +21,10 @@ test-fast: .venv/installed
 test-minimum: $(MINIMUM)/installed
 	$(MINIMUM)/bin/python -m pytest tests/modeling tests/export tests/hub tests/edge/test_hub.py tests/eval/test_parity.py \
 		tests/eval/test_during_training.py tests/training/test_losses.py tests/training/test_train.py tests/training/test_levers.py
+
+# Other people's programs read what is exported: fastembed, Node, a browser. What is missing for it is skipped and named.
+integrations: $(INTEGRATIONS)/installed
+	$(INTEGRATIONS)/bin/python -m pytest -rs tests/integrations
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -45,5 +50,10 @@ $(MINIMUM)/installed: pyproject.toml constraints-minimum.txt
 	$(MINIMUM)/bin/pip install --quiet --constraint constraints-minimum.txt --editable ".[test]"
 	touch $@
 
+$(INTEGRATIONS)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(INTEGRATIONS)
+	$(INTEGRATIONS)/bin/pip install --quiet --constraint constraints.txt --editable ".[test,integrations]"
+	touch $@
+
 clean:
-	rm -rf .venv $(MINIMUM) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv $(MINIMUM) $(INTEGRATIONS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -32,6 +32,12 @@ TEXTS = [
 ]
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Other people's programs are tested only when they are asked for: ``pytest tests/integrations``."""
+    inside = collection_path.is_relative_to(ROOT / "tests" / "integrations")
+    return True if inside and not any("integrations" in argument for argument in config.args) else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that need the Hub run only when they are asked for: ``pytest -m hub``."""
     if "hub" not in config.option.markexpr.replace("not hub", ""):

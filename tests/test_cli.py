@@ -68,6 +68,17 @@ def test_eval_writes_its_files_and_export_uses_them(place, tmp_path):
     assert "nDCG@10" in (tmp_path / "exported" / "README.md").read_text()
 
 
+def test_export_with_onnx(place, tmp_path):
+    done = sse("export", place / "model", tmp_path / "m", "--onnx-normalize", "--json")
+    assert done.returncode == 0, done.stderr
+    sizes = json.loads(done.stdout)["onnx"]
+    assert sizes == {name: (tmp_path / "m" / name).stat().st_size for name in sizes}
+    assert list(sizes) == ["onnx/model.onnx", "onnx/model_quantized.onnx"]
+    done = sse("export", place / "model", tmp_path / "n", "--onnx", "--plain")
+    assert done.returncode == 2
+    assert "plain twin has no ONNX files" in done.stderr
+
+
 def test_eval_json_and_dims(place):
     done = sse(
         "eval", place / "model", "--suite", place / "sets" / "numbers", "--dims", "8", "--no-bm25", "--json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from sse.export.beside import BESIDE
 from sse.export.card import render_card
 from sse.export.card_facts import RESULTS, CardFacts, read_results, table_in_words
 from sse.export.golden import golden
+from sse.export.onnx import require_onnx, write_onnx
 from sse.export.quantize import QuantizedTable, TableType, quantize
 from sse.files import staged_directory
 from sse.modeling import SSE, build_model, load_model, write_model, write_plain_twin
@@ -40,6 +41,8 @@ class Export:
     """Layouts that were measured and not taken, with their cosines."""
     kept: bool = False
     """The model's own codes and scales were copied, because they are of this kind already."""
+    onnx: Mapping[str, int] = field(default_factory=dict)
+    """ONNX files and their sizes in bytes."""
 
 
 def export(
@@ -52,6 +55,8 @@ def export(
     name: str | None = None,
     dim: int | None = None,
     revision: str | None = None,
+    onnx: bool = False,
+    onnx_normalize: bool = False,
 ) -> Export:
     """Write the directory that ``SentenceTransformer(directory, trust_remote_code=True)`` loads anywhere.
 
@@ -66,6 +71,10 @@ def export(
             model's directory, if there are any.
         name: Name of the model in the card, a Hub id for example; the directory's name by default.
         revision: Branch, tag or commit, where ``model`` is a Hub id.
+        onnx: Write ``onnx/model.onnx`` and ``onnx/model_quantized.onnx`` too: the table of this directory as float32
+            and as int8, checked with onnxruntime against the torch module.
+        onnx_normalize: Their vectors have length 1. By default they do not, as those of the torch module: a vector
+            that is cut must be normalised after that.
 
     Raises:
         SseError: The model is not an SSE, the directory holds something else, or an option does not fit.
@@ -74,6 +83,10 @@ def export(
     _refuse_foreign(directory)
     if plain and table != "f32":
         raise SseError(f"the plain twin stores its table as f32, not as {table}")
+    if plain and onnx:
+        raise SseError("the plain twin has no ONNX files; export without plain for them")
+    if onnx:
+        require_onnx()
     if not isinstance(model, SentenceTransformer):
         model = resolve(model)
     source = None if isinstance(model, SentenceTransformer) else Path(model)
@@ -106,6 +119,11 @@ def export(
                 _store_table(part, module, stored, table)
         exported = model if table == "f32" else load_model(part)  # golden.json holds what readers will get
         _write_json(part / "golden.json", golden(exported[0]))
+        files: dict[str, int] = {}
+        if onnx:
+            files = write_onnx(
+                part, exported[0], _as_int8(stored, table, exported[0]), normalize=onnx_normalize
+            )
         if measured is not None:
             _write_json(part / RESULTS, measured)
             if results is None and source and (source / BESIDE).is_file():
@@ -114,8 +132,15 @@ def export(
         facts = _plain_facts(module, name, measured) if plain else CardFacts.of(part, name)
         (part / "README.md").write_text(render_card(facts), encoding="utf-8")
     return Export(
-        directory, stored.layout, stored.bytes, stored.cosine, stored.alternatives, kept is not None
+        directory, stored.layout, stored.bytes, stored.cosine, stored.alternatives, kept is not None, files
     )
+
+
+def _as_int8(stored: QuantizedTable, table: TableType, exported: SSE) -> Mapping[str, torch.Tensor]:
+    """The int8 form of the table that readers of the directory get."""
+    if table == "int8":
+        return stored.tensors
+    return quantize(exported.embedding.weight.detach(), "int8", exported.dyt).tensors
 
 
 def _stored_as(table: TableType, source: Path, module: SSE) -> QuantizedTable | None:
@@ -156,6 +181,7 @@ def _cut(module: SSE, dim: int) -> SSE:
         weights=module.embedding.weight.detach()[:, :dim],
         max_seq_length=module.max_seq_length,
         empty_text=module.empty_text,
+        count_exponent=module.count_exponent,
         matryoshka_dims=[smaller for smaller in module.matryoshka_dims or () if smaller <= dim],
         training=module.training_facts,
     )
