@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 MINIMUM = .venv-minimum
 
-.PHONY: quickstart test test-fast test-minimum lint format sanitize clean
+.PHONY: quickstart test test-fast test-minimum integrations lint format sanitize clean
 
 quickstart: .venv/installed
 	$(BIN)/sse quickstart
@@ -20,6 +20,10 @@ test-fast: .venv/installed
 test-minimum: $(MINIMUM)/installed
 	$(MINIMUM)/bin/python -m pytest tests/modeling tests/export tests/eval/test_parity.py \
 		tests/eval/test_during_training.py tests/training/test_losses.py tests/training/test_train.py tests/training/test_levers.py
+
+# The model in other people's frameworks, and on a Ray cluster: gigabytes of packages, so apart from `test`.
+integrations: .venv-integrations/installed
+	.venv-integrations/bin/python -m pytest --session-timeout 3600 tests/integrations
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -45,5 +49,10 @@ $(MINIMUM)/installed: pyproject.toml constraints-minimum.txt
 	$(MINIMUM)/bin/pip install --quiet --constraint constraints-minimum.txt --editable ".[test]"
 	touch $@
 
+.venv-integrations/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-integrations
+	.venv-integrations/bin/pip install --quiet --constraint constraints.txt --editable ".[integrations]"
+	touch $@
+
 clean:
-	rm -rf .venv $(MINIMUM) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv $(MINIMUM) .venv-integrations build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
