@@ -1,6 +1,7 @@
 """A folder of Parquet files becomes a folder of vectors, also when the run is stopped on the way."""
 
 import os
+import pickle
 import sys
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 
 import sse.edge
 from sse.cli import main
+from sse.edge import Encoder
 from sse.encode import encode_file
-from sse.encode_folder import encode_folder
+from sse.encode_folder import FileWork, encode_folder
 from sse.errors import SseError
 from tests.fake_encoder import WORDS, Fake, left_beside
 
@@ -134,6 +136,21 @@ def test_two_runs_do_not_meet(folder, tmp_path):
             return super().encode_document(texts, **options)
 
     assert encode_folder(Second(), folder, tmp_path / "out").rows == 1000
+
+
+def test_the_work_can_be_done_elsewhere(folder, tmp_path, monkeypatch, shipped):
+    """As by a worker on a cluster: in another process, from another directory, in a place of its own."""
+    (tmp_path / "attempts").mkdir()
+    monkeypatch.chdir(shipped.parent)
+    encoder = Encoder.from_pretrained(shipped.name)
+    options = {"dim": 16, "show_progress": False}
+    pickled = pickle.dumps(FileWork(encoder, folder, tmp_path / "out", options, tmp_path / "attempts"))
+    monkeypatch.chdir(tmp_path)
+    work = pickle.loads(pickled)
+    assert [work(name) for name in NAMES] == [(250, 0)] * 4
+    expected = Encoder.from_pretrained(shipped).encode_document(WORDS, truncate_dim=16)
+    assert np.array_equal(vectors_in(tmp_path / "out"), expected)
+    assert files_in(tmp_path / "attempts") == []
 
 
 def test_the_command(folder, tmp_path, monkeypatch, capsys):
