@@ -22,9 +22,10 @@ test-minimum: $(MINIMUM)/installed
 	$(MINIMUM)/bin/python -m pytest tests/modeling tests/export tests/hub tests/edge/test_hub.py tests/eval/test_parity.py \
 		tests/eval/test_during_training.py tests/training/test_losses.py tests/training/test_train.py tests/training/test_levers.py
 
-# Other people's programs read what is exported: fastembed, Node, a browser. What is missing for it is skipped and named.
+# The model in other people's programs: frameworks, Ray, fastembed, Node, a browser. Gigabytes of packages, so apart from
+# `test`; what is missing for it (node, a Chrome) is skipped and named.
 integrations: $(INTEGRATIONS)/installed
-	$(INTEGRATIONS)/bin/python -m pytest -rs tests/integrations
+	$(INTEGRATIONS)/bin/python -m pytest -rs --session-timeout 3600 tests/integrations
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -52,7 +53,7 @@ $(MINIMUM)/installed: pyproject.toml constraints-minimum.txt
 
 $(INTEGRATIONS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(INTEGRATIONS)
-	$(INTEGRATIONS)/bin/pip install --quiet --constraint constraints.txt --editable ".[test,integrations]"
+	$(INTEGRATIONS)/bin/pip install --quiet --constraint constraints.txt --editable ".[integrations]"
 	touch $@
 
 clean:

@@ -110,11 +110,8 @@ def encode_file(
     began = time.perf_counter()
     input, output = Path(input), Path(output)
     say = say or (lambda line: sys.stderr.write(f"{line}\n"))
-    dims = encoder.dim if dim is None else dim
-    if not 0 < dims <= encoder.dim:
-        raise SseError(f"the model has {encoder.dim} dimensions, not {dims}")
+    dims, columns = shape_of(encoder, dim, precision)
     name, dtype = PRECISIONS[precision]
-    columns = (dims + 7) // 8 if precision == "binary" else dims
     check_places(input, output)
     options = {"truncate_dim": dims, "precision": name, "normalize_embeddings": True}
     encode = encoder.encode_query if kind == "query" else encoder.encode_document
@@ -136,7 +133,7 @@ def encode_file(
             say(f"{part.path}: made from another input, model or options; starting afresh")
         found = part.rows if input.is_file() else 0  # a pipe cannot be read from where it was
         rows = resumed = 0
-        with _bar(show_progress) as show:
+        with progress_bar(show_progress) as show:
             # The batches of the earlier run are formed again and whole ones are skipped: every text meets the
             # same neighbours as in one run, so no backend can give it other bits.
             for batch in _batches(texts):
@@ -162,6 +159,18 @@ def encode_file(
             else:
                 part.publish()
     return EncodeResult(output, rows, dims, columns, precision, resumed, time.perf_counter() - began)
+
+
+def shape_of(encoder: EncoderLike, dim: int | None, precision: Precision) -> tuple[int, int]:
+    """Dimensions of a vector that is cut to ``dim``, and values in its row.
+
+    Raises:
+        SseError: The model has not so many dimensions.
+    """
+    dims = encoder.dim if dim is None else dim
+    if not 0 < dims <= encoder.dim:
+        raise SseError(f"the model has {encoder.dim} dimensions, not {dims}")
+    return dims, (dims + 7) // 8 if precision == "binary" else dims
 
 
 def check_places(input: Path, output: Path) -> None:
@@ -236,7 +245,8 @@ def _write_parquet(part: PartFile, output: Path) -> None:
 
 
 @contextmanager
-def _bar(wanted: bool | None) -> Iterator[Callable[[Position], object]]:
+def progress_bar(wanted: bool | None) -> Iterator[Callable[[Position], object]]:
+    """Gives a function that shows a position; by default where standard error is a terminal."""
     if not (sys.stderr.isatty() if wanted is None else wanted):
         yield lambda position: None
         return

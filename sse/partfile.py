@@ -53,7 +53,7 @@ class PartFile:
         self.dropped = False
         self._made_from = dict(made_from)
         self._note = output.with_name(f".{output.name}.part.json")
-        self._lock = _locked(output.with_name(f".{output.name}.part.lock"), output)
+        self._lock = locked(output.with_name(f".{output.name}.part.lock"), output)
         self._file: FileIO
 
     def __enter__(self) -> PartFile:
@@ -147,7 +147,12 @@ class PartFile:
 
 
 @contextmanager
-def _locked(path: Path, output: Path) -> Iterator[None]:
+def locked(path: Path, output: Path) -> Iterator[None]:
+    """Hold the lock file ``path`` of the run that writes ``output``.
+
+    Raises:
+        SseError: Another process holds it.
+    """
     # The system lets go of the lock when a process ends, however it ends; a lock file that stays behind does
     # no harm.
     file = open(path, "a+b")  # noqa: SIM115

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sse.cli.shared import OPTIONAL_MODEL, AsJson, Revision, fail, show, show_json, split_model
+from sse.errors import require
 
 TEXTS = "Text (one a line), JSON lines, CSV or Parquet."
+TEXTS_OR_FOLDER = f"{TEXTS[:-1]}; or a folder of Parquet files."
 
 
 class Precision(str, Enum):
@@ -38,11 +40,19 @@ class Backend(str, Enum):
     tokenizers = "tokenizers"
 
 
+class Engine(str, Enum):
+    """Where the files of a folder are encoded."""
+
+    local = "local"
+    ray = "ray"
+
+
 def encode(
     first: Annotated[str | None, typer.Argument(metavar="[MODEL]", help=OPTIONAL_MODEL)] = None,
-    second: Annotated[str | None, typer.Argument(metavar="INPUT", help=TEXTS)] = None,
+    second: Annotated[str | None, typer.Argument(metavar="INPUT", help=TEXTS_OR_FOLDER)] = None,
     third: Annotated[
-        str | None, typer.Argument(metavar="OUTPUT", help="Vectors, one row a text: .npy or .parquet.")
+        str | None,
+        typer.Argument(metavar="OUTPUT", help="Vectors, one row a text: .npy or .parquet; or a new folder."),
     ] = None,
     dim: Annotated[int | None, typer.Option(min=1, help="Use only the first dimensions.")] = None,
     precision: Annotated[Precision, typer.Option(help="How the vectors are stored.")] = Precision.f32,
@@ -53,20 +63,39 @@ def encode(
     ] = None,
     backend: Annotated[Backend, typer.Option(help="What computes: auto chooses the fastest.")] = Backend.auto,
     revision: Revision = None,
+    engine: Annotated[
+        Engine, typer.Option(help="Of a folder: one file after another here, or many on a Ray cluster.")
+    ] = Engine.local,
+    workers: Annotated[int | None, typer.Option(min=1, help="On Ray; by default one for each core.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Encode the texts of a file; a run that was stopped goes on when it is started again."""
+    """Encode the texts of a file or folder; a run that was stopped goes on when it is started again."""
     from sse.edge import Encoder
-    from sse.encode import check_places, encode_file
+    from sse.encode import EncodeResult, check_places, encode_file
+    from sse.encode_folder import FolderResult, check_folders, encode_folder, parquet_files
 
-    model, input, target = split_model([first, second, third], "sse encode [MODEL] INPUT OUTPUT")
+    usage = "sse encode [MODEL] INPUT OUTPUT"
+    model, input, target = split_model([first, second, third], usage, folder_of=".parquet")
     output = Path(target)
-    check_places(input, output)
+    folder = input.is_dir() or engine is Engine.ray
+    if folder:
+        parquet_files(input)
+        check_folders(input, output)
+    else:
+        check_places(input, output)
+    if engine is Engine.ray:
+        require("ray", "ray")
+        threads = threads or 1  # of each worker, which has one core
     encoder = Encoder.from_pretrained(
         model, dim=dim, revision=revision, backend=backend.value, threads=threads
     )
+    options: dict[str, Any] = {"precision": precision.value, "field": field, "kind": kind.value}
+    done: EncodeResult | FolderResult
     try:
-        done = encode_file(encoder, input, output, precision=precision.value, field=field, kind=kind.value)
+        if folder:
+            done = encode_folder(encoder, input, output, engine=engine.value, workers=workers, **options)
+        else:
+            done = encode_file(encoder, input, output, **options)
     except KeyboardInterrupt:
         fail(f"{output}: stopped; the same command goes on from here", 130)
     if as_json:

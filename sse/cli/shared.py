@@ -42,12 +42,15 @@ class ModelFirst(TyperCommand):
         return ["[OPTIONS]", *filter(None, names)]
 
 
-def split_model(words: list[str | None], usage: str) -> tuple[str | None, Path, str]:
+def split_model(
+    words: list[str | None], usage: str, folder_of: str | None = None
+) -> tuple[str | None, Path, str]:
     """Tell ``[MODEL] A B`` from its words: a model, which may be left out, a file and one thing more.
 
     Args:
         words: The three places of the command line, None where nothing was given.
         usage: How the command is called, for the error.
+        folder_of: The file may be a folder that holds files with this extension.
 
     Raises:
         SseError: There are fewer than two words, or a directory stands where the file should.
@@ -56,9 +59,10 @@ def split_model(words: list[str | None], usage: str) -> tuple[str | None, Path, 
     if len(given) < 2:
         raise SseError(f"something is missing: {usage}")
     model = given.pop(0) if len(given) == 3 else None
-    if Path(given[0]).is_dir():
+    file = Path(given[0])
+    if file.is_dir() and not (folder_of and any(file.rglob(f"*{folder_of}"))):
         raise SseError(f"{given[0]}: is a directory, not a file of texts: {usage}")
-    return model, Path(given[0]), given[1]
+    return model, file, given[1]
 
 
 def fail(message: str, code: int) -> NoReturn:

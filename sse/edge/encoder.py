@@ -94,7 +94,8 @@ class Encoder:
         return cls(read_model(directory), dim, str(chosen), threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (str(self._files.directory), self._dim, self._backend, self._threads)
+        # Absolute: who opens it may stand elsewhere.
+        return _reopen, (str(self._files.directory.absolute()), self._dim, self._backend, self._threads)
 
     def __repr__(self) -> str:
         name = str(self._files.directory)
