@@ -115,8 +115,8 @@ def command(monkeypatch, tmp_path):
 
     class Loader:
         @staticmethod
-        def from_pretrained(model, dim=None, backend="auto", threads=None):
-            asked.update(model=model, dim=dim, backend=backend, threads=threads)
+        def from_pretrained(model, **options):
+            asked.update(model=model, **options)
             return command.encoder
 
     def command(*args: object) -> int:
@@ -132,7 +132,7 @@ def command(monkeypatch, tmp_path):
 
 def test_the_command(tmp_path, words, command, capsys):
     output = tmp_path / "out.npy"
-    options = ["--precision", "int8", "--dim", 12, "--threads", 2, "--backend", "numpy"]
+    options = ["--precision", "int8", "--dim", 12, "--threads", 2, "--backend", "numpy", "--revision", "v1"]
     assert command(words, output, "--json", *options) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed.pop("seconds") > 0
@@ -144,7 +144,8 @@ def test_the_command(tmp_path, words, command, capsys):
         "precision": "int8",
         "resumed_rows": 0,
     }
-    assert command.asked == {"model": "model", "dim": 12, "backend": "numpy", "threads": 2}
+    asked = {"model": "model", "dim": 12, "revision": "v1", "backend": "numpy", "threads": 2}
+    assert command.asked == asked
     assert command(words, output, "--kind", "query") == 0
     assert capsys.readouterr().out.startswith(f"{output}: 1,000 vectors of 12 dims, f32, ")
     assert np.array_equal(np.load(output), Fake().encode_query(WORDS))
