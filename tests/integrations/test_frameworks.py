@@ -66,9 +66,9 @@ def test_near_duplicates_are_found(run_example, exported, tmp_path, given, _):
 
 @pytest.fixture
 def beir(tmp_path):
-    """A BEIR folder of the passages: two queries with an answer, one with two answers that are hard to find."""
-    queries = {"q1": "why is mars red", "q2": "how do I bake bread", "q3": "who decides what is legal"}
-    relevant = [("q1", 0, 1), ("q2", 3, 2), ("q2", 4, 1), ("q3", 9, 1), ("q3", 10, 1)]
+    """A BEIR folder of the passages: two queries with answers, and one whose answer no model would put first."""
+    queries = {"q1": "why is mars red", "q2": "how do I bake bread", "q3": "a violin has four strings"}
+    relevant = [("q1", 0, 1), ("q2", 3, 2), ("q2", 4, 1), ("q3", 5, 1)]
     folder = tmp_path / "passages"
     (folder / "qrels").mkdir(parents=True)
     corpus = [{"_id": f"d{n}", "title": text.split()[0], "text": text} for n, text in enumerate(PASSAGES)]

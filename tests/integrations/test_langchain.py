@@ -13,10 +13,14 @@ pytest.importorskip("langchain_tests", reason=f"needs langchain-tests: {needed}"
 from langchain_tests.integration_tests import EmbeddingsIntegrationTests  # noqa: E402
 from langchain_tests.unit_tests import EmbeddingsUnitTests  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.asyncio,  # some of theirs are, and they may not be marked one by one
+    pytest.mark.filterwarnings("ignore:.*is marked with '@pytest.mark.asyncio' but it is not"),
+]
 
 
-class TestExported(EmbeddingsUnitTests, EmbeddingsIntegrationTests):
+class Exported:
     """With the flag."""
 
     @pytest.fixture(autouse=True)
@@ -32,9 +36,25 @@ class TestExported(EmbeddingsUnitTests, EmbeddingsIntegrationTests):
         return self.options
 
 
-class TestPlain(TestExported):
+class Plain(Exported):
     """The plain twin, without it."""
 
     @pytest.fixture(autouse=True)
     def _load(self, plain) -> None:
         self.options = {"model_name": str(plain)}
+
+
+class TestExportedUnit(Exported, EmbeddingsUnitTests):
+    pass
+
+
+class TestExportedIntegration(Exported, EmbeddingsIntegrationTests):
+    pass
+
+
+class TestPlainUnit(Plain, EmbeddingsUnitTests):
+    pass
+
+
+class TestPlainIntegration(Plain, EmbeddingsIntegrationTests):
+    pass
