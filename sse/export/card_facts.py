@@ -62,6 +62,7 @@ class CardFacts:
     """What it was trained to be cut to, the full width first."""
     max_seq_length: int | None = None
     empty_text: str = "constant"
+    count_exponent: float = 1.0
     similarity: str = "cosine"
     training: Mapping[str, Any] = field(default_factory=dict)
     """Facts of the training as config.json has them; any of them may be absent."""
@@ -74,6 +75,8 @@ class CardFacts:
     """It is the plain twin, which needs no flag and which ``Encoder`` does not read."""
     shipped: bool = False
     """It is the model in this package."""
+    onnx: bool = False
+    """There are ONNX files in it."""
 
     @classmethod
     def of(cls, model: str | Path, name: str | None = None) -> CardFacts:
@@ -97,12 +100,14 @@ class CardFacts:
             dims=files.matryoshka_dims or (files.table.dim,),
             max_seq_length=files.max_seq_length,
             empty_text="zero" if files.empty_zero else "constant",
+            count_exponent=files.count_exponent,
             similarity=files.similarity,
             training=read_object(config).get("training") or {} if config.is_file() else {},
             results=read_results(results) if results.is_file() else None,
             beside=read_beside(directory / BESIDE),
             files=(StoredFile.of(files.table.path), StoredFile.of(files.tokenizer)),
             shipped=is_shipped(directory) and name in (None, directory.name),
+            onnx=(directory / "onnx" / "model_quantized.onnx").is_file(),
         )
 
     @property

@@ -1,6 +1,7 @@
 """The ONNX files of an export: onnxruntime, the torch module and Encoder give the same vectors."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from transformers import AutoTokenizer
 
 from sse import Encoder
 from sse.errors import MissingExtraError, SseError
-from sse.export import export
+from sse.export import export, render_card
+from sse.export.card_facts import CardFacts
 from sse.export.onnx import MODEL, QUANTIZED, check, run
 from sse.modeling import SSE, build_model, load_model
 from sse.training.start.vocabulary import train_wordpiece
@@ -233,3 +235,13 @@ def test_the_missing_extra_is_named_before_any_work(model, tmp_path, monkeypatch
 def test_the_plain_twin_has_none(model, tmp_path):
     with pytest.raises(SseError, match="plain twin has no ONNX"):
         export(model, tmp_path / "m", plain=True, onnx=True)
+
+
+def test_the_card_tells_how_to_load_them(exported):
+    directory = exported["counted_int8"]
+    card = render_card(CardFacts.of(directory, "owner/name"))
+    snippet = re.search(r"```python\n(from fastembed.*?)```", card, re.DOTALL)[1]
+    assert 'sources=ModelSource(hf="owner/name")' in snippet
+    assert f"dim={Encoder.from_pretrained(directory).dim}," in snippet
+    assert (directory / re.search(r'model_file="(.*?)"', snippet)[1]).is_file()
+    assert 'AutoModel.from_pretrained("owner/name", { dtype: "q8" })' in card
