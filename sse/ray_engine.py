@@ -57,7 +57,7 @@ def run_on_ray(
         A name and its numbers, as they are done.
 
     Raises:
-        SseError: The first mistake that a worker meets.
+        SseError: The first mistake that a worker meets, or there is no cluster and none can be started.
     """
     require("ray", "ray")
     import ray.data
@@ -87,7 +87,12 @@ def _cluster() -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a run reports nothing to anyone unless asked to
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # a wrong RAY_ADDRESS, or a machine too busy: they have no root in common
+        ray.shutdown()
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise SseError(f"Ray cannot be reached or started: {reason}") from error
     try:
         yield
     finally:

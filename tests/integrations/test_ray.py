@@ -110,3 +110,12 @@ def test_mistakes_of_workers_are_one_sentence_and_the_run_goes_on(folder, tmp_pa
     assert done.resumed_rows % ROWS == 0
     assert done.resumed_rows > 0
     check(folder, tmp_path / "out", encoder)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_cannot_be_reached_is_one_sentence(folder, tmp_path, exported, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "nonsense")
+    with pytest.raises(SseError, match="Ray cannot be reached or started: ") as caught:
+        encode_folder(Encoder.from_pretrained(exported), folder, tmp_path / "out", engine="ray")
+    assert "\n" not in str(caught.value)
+    assert not ray.is_initialized()
