@@ -19,7 +19,8 @@ test-fast: .venv/installed
 # The module and the exports with the oldest supported sentence-transformers and transformers; without the
 # extra `bench`, whose model2vec wants a newer huggingface_hub than these do.
 test-minimum: $(MINIMUM)/installed
-	$(MINIMUM)/bin/python -m pytest tests/modeling tests/export tests/hub tests/edge/test_hub.py tests/eval/test_parity.py \
+	$(MINIMUM)/bin/python -m pytest tests/modeling tests/export tests/hub/test_load.py tests/hub/test_push.py tests/edge/test_hub.py \
+		tests/eval/test_parity.py \
 		tests/eval/test_during_training.py tests/training/test_losses.py tests/training/test_train.py tests/training/test_levers.py
 
 # The model in other people's programs: frameworks, Ray, fastembed, Node, a browser. Gigabytes of packages, so apart from
