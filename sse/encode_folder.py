@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sse import __version__
-from sse.encode import EncoderLike, Precision, encode_file, progress_bar, shape_of
+from sse.encode import EncodeResult, EncoderLike, Precision, encode_file, progress_bar, shape_of
 from sse.errors import SseError, require
 from sse.files import write_json
 from sse.partfile import locked
@@ -28,21 +28,10 @@ Engine = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
-class FolderResult:
-    """A folder of vectors that was written."""
+class FolderResult(EncodeResult):
+    """A folder of vectors that was written; the rows are those of all files."""
 
-    output: Path
     files: int
-    rows: int
-    """Texts of all files, and rows of the output."""
-    dim: int
-    """Dimensions of a vector."""
-    columns: int
-    """Values in a row: ``dim``, or an eighth of it where the precision is binary."""
-    precision: str
-    resumed_rows: int
-    """Of ``rows``, those that an earlier run had written."""
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -142,7 +131,7 @@ def encode_folder(
         os.replace(part / "files", output)
         shutil.rmtree(part, ignore_errors=True)
     seconds = time.perf_counter() - began
-    return FolderResult(output, len(files), rows, dims, columns, precision, resumed, seconds)
+    return FolderResult(output, rows, dims, columns, precision, resumed, seconds, len(files))
 
 
 def parquet_files(folder: Path) -> list[Path]:

@@ -168,3 +168,19 @@ def run_outside(tmp_path: Path):
         )
 
     return run
+
+
+@pytest.fixture
+def sse_command(monkeypatch, capsys):
+    """Run ``sse`` in this process; gives the exit code, standard output and standard error."""
+
+    from sse.cli import main
+
+    def run(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["sse", *map(str, args)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        written = capsys.readouterr()
+        return left.value.code or 0, written.out, written.err
+
+    return run

@@ -1,13 +1,11 @@
 """The commands with the model inside the package: named, or left out where a model may be left out."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from sse.cli import main
 from sse.errors import SseError
 from sse.export import export
 from sse.modeling import load_model
@@ -17,19 +15,11 @@ LINES = ["bread and butter", "the red planet is mars", "a dog"]
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
-    """Run a command in a directory with the file notes.txt; gives code, standard output and standard error."""
+def command(sse_command, monkeypatch, tmp_path):
+    """``sse`` in a directory with the file notes.txt."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").write_text("\n".join(LINES))
-
-    def run(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sse", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        written = capsys.readouterr()
-        return left.value.code or 0, written.out, written.err
-
-    return run
+    return sse_command
 
 
 def test_search_with_and_without_a_model(command, shipped):

@@ -72,7 +72,7 @@ def encode(
     """Encode the texts of a file or folder; a run that was stopped goes on when it is started again."""
     from sse.edge import Encoder
     from sse.encode import EncodeResult, check_places, encode_file
-    from sse.encode_folder import FolderResult, check_folders, encode_folder, parquet_files
+    from sse.encode_folder import check_folders, encode_folder, parquet_files
 
     usage = "sse encode [MODEL] INPUT OUTPUT"
     model, input, target = split_model([first, second, third], usage, folder_of=".parquet")
@@ -90,7 +90,7 @@ def encode(
         model, dim=dim, revision=revision, backend=backend.value, threads=threads
     )
     options: dict[str, Any] = {"precision": precision.value, "field": field, "kind": kind.value}
-    done: EncodeResult | FolderResult
+    done: EncodeResult
     try:
         if folder:
             done = encode_folder(encoder, input, output, engine=engine.value, workers=workers, **options)

@@ -1,10 +1,7 @@
 """The Hub on loopback, and this process as its client."""
 
-import sys
-
 import pytest
 
-from sse.cli import main
 from sse.export import export
 from tests.hub.server import copy_of
 
@@ -51,17 +48,3 @@ def client(hub, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
     yield hub
     enable_progress_bars()  # the command turned them off
-
-
-@pytest.fixture
-def sse_command(monkeypatch, capsys):
-    """Run ``sse`` in this process; gives the exit code, standard output and standard error."""
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["sse", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        written = capsys.readouterr()
-        return left.value.code or 0, written.out, written.err
-
-    return run
