@@ -83,6 +83,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
+        if self.headers.get("Origin"):  # a page in a browser asks
+            self.send_header("Access-Control-Allow-Origin", "*")
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         if self.command != "HEAD":
@@ -104,15 +106,15 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, hub: "LoopbackHub", answers) -> None:
+    def __init__(self, hub: "LoopbackHub", answers, name: str) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.hub, self.answers = hub, answers
+        self.hub, self.answers, self.name = hub, answers, name
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"http://{self.name}:{self.server_port}"
 
 
 class LoopbackHub:
@@ -125,7 +127,9 @@ class LoopbackHub:
         self.cards_refused = ""
         """Why the head of any card is refused."""
         self.closing = threading.Event()
-        self.server, self.storage = Server(self, answer_hub), Server(self, answer_storage)
+        # Two names, because clients tell hosts apart by name, and before huggingface_hub 2 not by port.
+        self.server = Server(self, answer_hub, "127.0.0.1")
+        self.storage = Server(self, answer_storage, "localhost")
 
     @property
     def url(self) -> str:

@@ -11,6 +11,9 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
+from tests.integrations.onnx_model import onnx_model  # noqa: F401
+from tests.integrations.web import address, browser, site  # noqa: F401
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 DIM = 64
 

@@ -1,5 +1,6 @@
 """A model with ONNX files for the tests of other people's programs, and texts for it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from sse.export.golden import TEXTS as GOLDEN
-from tests.conftest import TEXTS
+from tests.conftest import ROOT, TEXTS
 
 ALL = [
     *TEXTS,
@@ -17,6 +18,12 @@ ALL = [
     "red planet red planet red",
 ]
 DIM = 384
+
+
+def snippet(language: str, page: str = (ROOT / "docs" / "onnx.md").read_text(encoding="utf-8")) -> str:
+    """The one piece of code in a language that a page shows."""
+    (code,) = re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    return code
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,18 @@
 """fastembed reads an exported directory, from the disk, and gives Encoder's vectors."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sse import Encoder
-from tests.conftest import ROOT
-from tests.integrations.onnx_model import ALL, DIM, onnx_model  # noqa: F401
+from tests.integrations.onnx_model import ALL, DIM, snippet
 
 fastembed = pytest.importorskip("fastembed")
 
 
 @pytest.mark.parametrize("file", ["onnx/model.onnx", "onnx/model_quantized.onnx"])
-def test_vectors_are_those_of_the_encoder(onnx_model: Path, file: str, monkeypatch):  # noqa: F811
+def test_vectors_are_those_of_the_encoder(onnx_model: Path, file: str, monkeypatch):
     from fastembed.common.model_description import ModelSource, PoolingType
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -33,11 +31,9 @@ def test_vectors_are_those_of_the_encoder(onnx_model: Path, file: str, monkeypat
     np.testing.assert_allclose(next(iter(model.query_embed(ALL[0]))), wanted[0], atol=1e-4)
 
 
-def test_what_the_readme_shows_runs(onnx_model: Path, monkeypatch):  # noqa: F811
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## ONNX")[2]
-    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1].replace("dim=512", f"dim={DIM}")
+def test_what_the_page_on_onnx_shows_runs(onnx_model: Path, monkeypatch):
     monkeypatch.chdir(onnx_model.parent)
     names: dict = {}
-    exec(code, names)
+    exec(snippet("python").replace("dim=512", f"dim={DIM}"), names)
     wanted = Encoder.from_pretrained(onnx_model).encode(["first text", "second text"])
     np.testing.assert_allclose(np.array(names["vectors"]), wanted, atol=1e-4)
