@@ -10,11 +10,19 @@ from pathlib import Path
 from mteb.models import ModelMeta
 from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderWrapper
 
-# Sources of a recipe whose texts are also in tasks of mteb, so that it does not call these zero-shot.
+# Sources of a recipe whose texts may also be in tasks of mteb, so that it does not call these zero-shot.
 IN_MTEB = {
-    "arxiv_daily": {"ArxivClusteringP2P", "ArxivClusteringS2S"},
+    "arxiv_daily": {
+        *("ArxivClassification", "ArxivClusteringP2P", "ArxivClusteringS2S"),
+        *("ArXivHierarchicalClusteringP2P", "ArXivHierarchicalClusteringS2S"),
+    },
     "banking77_same_intent": {"Banking77Classification"},
-    "stackexchange": {"StackExchangeClustering", "StackExchangeClusteringP2P"},
+    "covid_qa": {"CovidQA"},
+    "stackexchange": {
+        *("StackExchangeClustering", "StackExchangeClusteringP2P"),
+        *("StackOverflowQA", "CodeRAGStackoverflowPosts", "StackOverflowDupQuestions"),
+    },
+    "strategyqa": {"Ko-StrategyQA"},
 }
 
 config = json.loads((Path(sys.argv[1]) / "config.json").read_text(encoding="utf-8"))
@@ -39,6 +47,7 @@ facts = {
     "framework": ["Sentence Transformers", "PyTorch", "NumPy", "safetensors"],
     "similarity_fn_name": "cosine",
     "use_instructions": False,
+    "adapted_from": (training.get("start") or {}).get("model"),
     "training_datasets": set().union(*(IN_MTEB.get(source, set()) for source in sources)) or None,
 }
 ModelMeta(loader=SentenceTransformerEncoderWrapper, **facts)  # refuses what does not fit

@@ -13,6 +13,8 @@ TRAINING = {
     "language": "en",
     "license": "cc-by-sa-4.0",
     "trained_on": ["alpha"],
+    "vocabulary": "owner/words",
+    "start": {"kind": "transformer", "model": "owner/start"},
     "sources": [
         {
             "name": "one",

@@ -35,6 +35,7 @@ def render_card(model: CardFacts | str | Path, *, name: str | None = None) -> st
         language=facts.training.get("language"),
         license=facts.training.get("license"),
         library_name="sentence-transformers",
+        base_model=facts.base_model,
         pipeline_tag="sentence-similarity",
         tags=TAGS,
         datasets=[source["hub"] for source in sources if source.get("hub")] or None,

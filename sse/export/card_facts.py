@@ -30,6 +30,7 @@ TOLD = (
     "recipe",
     "description",
     "seed",
+    "vocabulary",
 )
 
 
@@ -125,6 +126,18 @@ class CardFacts:
     def english(self) -> bool:
         """Whether English is its only language."""
         return self.training.get("language") in ("en", ["en"])
+
+    @property
+    def vocabulary_source(self) -> str | None:
+        """Where the vocabulary is from: "wordpiece", made from the training texts; a Hub id; or the name of a file."""
+        model = self.training.get("model") or {}
+        return self.training.get("vocabulary") or model.get("tokenizer")
+
+    @property
+    def base_model(self) -> str | None:
+        """Hub id of the model that the rows started from, if there is one."""
+        model = (self.training.get("start") or {}).get("model")
+        return model if isinstance(model, str) and model.count("/") == 1 else None
 
     @property
     def settings(self) -> list[tuple[str, str]]:

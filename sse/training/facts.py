@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -64,6 +65,7 @@ def training_facts(
         "language": recipe.language,
         "license": recipe.license,
         "trained_on": recipe.trained_on,
+        "vocabulary": _without_path(recipe.model.tokenizer),
         "sources": [_source(item) for item in loaded],
         "rows": sum(len(item.rows) for item in loaded),
         "rows_contaminated": sum((contaminated or {}).values()) if recipe.evaluation.decontaminate else None,
@@ -140,7 +142,9 @@ def _source(item: LoadedSource) -> dict[str, Any]:
 
 def _without_path(value: Any) -> Any:
     """The last part of a path: where a file lay is nobody else's business, and a Hub id is no path."""
-    if isinstance(value, str) and (Path(value).is_absolute() or value.startswith((".", "~"))):
+    if isinstance(value, str) and (
+        Path(value).is_absolute() or value.startswith((".", "~")) or os.path.exists(value)
+    ):
         return Path(value).name
     if isinstance(value, list | tuple):
         return [_without_path(item) for item in value]

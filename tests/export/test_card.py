@@ -58,6 +58,8 @@ def test_training_facts_licences_and_checksums(shipped):
     assert "| eps | 1e-10 |" in card
     assert f"| one | `{'ab' * 32}` |" in card
     assert "The weights: cc-by-sa-4.0." in card
+    assert "| vocabulary | of `owner/words` |" in card
+    assert "| rows start from | [owner/start](https://huggingface.co/owner/start) |" in card
     for name in ("model.safetensors", "tokenizer.json"):
         data = (shipped / name).read_bytes()
         assert f"| {name} | {len(data):,} | `{hashlib.sha256(data).hexdigest()}` |" in card
@@ -71,6 +73,7 @@ def test_the_head_is_one_that_the_hub_takes(shipped):
     assert head["language"] == "en"
     assert head["license"] == "cc-by-sa-4.0"
     assert head["datasets"] == ["owner/two"]
+    assert head["base_model"] == "owner/start"
     assert head["pipeline_tag"] == "sentence-similarity"
     assert all(isinstance(tag, str) for tag in head["tags"])
     (entry,) = head["model-index"]
@@ -88,6 +91,25 @@ def test_the_head_is_one_that_the_hub_takes(shipped):
     values = {(one.dataset_name, one.metric_type): one.metric_value for one in card.data.eval_results}
     assert values[("alpha", "ndcg@10")] == 0.5
     assert values[("mean of 3 sets", "mrr@10")] == 0.15
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"vocabulary": "wordpiece"}, "| vocabulary | WordPiece, made from the training texts |"),
+        ({"vocabulary": None, "model": {"tokenizer": "owner/old"}}, "| vocabulary | of `owner/old` |"),
+    ],
+)
+def test_where_the_vocabulary_is_from(shipped, facts, told):
+    change(shipped, **facts)
+    assert told in render_card(DEFAULT)
+
+
+def test_a_start_from_a_directory_is_no_base_model(shipped):
+    change(shipped, start={"kind": "transformer", "model": "a-directory"})
+    card = render_card(DEFAULT)
+    assert "base_model" not in card
+    assert "rows start from" not in card
 
 
 @pytest.mark.parametrize("key", sorted(TRAINING))

@@ -101,3 +101,17 @@ def test_the_draft_for_mteb_says_what_the_model_says(run_example, exported, _):
     assert meta["n_parameters"] == 30522 * DIM + 3 * DIM
     assert meta["embed_dim"] == [DIM, 32]
     assert meta["loader_kwargs"] == {"trust_remote_code": True}
+    assert meta["training_datasets"] is None
+
+
+@pytest.mark.parametrize("_", [pytest.param(None, marks=needs("mteb"), id="mteb")])
+def test_the_draft_names_tasks_of_mteb_that_the_released_model_has_seen(run_example, tmp_path, _):
+    import mteb
+
+    from sse.export import export
+
+    released = export("sse-en-small", tmp_path / "sse-en-small").directory
+    call = ast.parse(run_example("mteb_meta.py", released, "somebody/sse-en-small")).body[0].value
+    seen = ast.literal_eval(next(word.value for word in call.keywords if word.arg == "training_datasets"))
+    assert {"Banking77Classification", "CovidQA"} <= seen
+    assert [name for name in seen if mteb.get_task(name).metadata.name != name] == []

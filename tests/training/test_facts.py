@@ -2,6 +2,8 @@
 
 from hashlib import sha256
 
+import pytest
+
 from sse.training import Recipe, train
 from sse.training.facts import command_of
 
@@ -15,6 +17,7 @@ def test_the_facts_name_what_was_changed_and_the_data(recipe_file, tmp_path):
     assert facts["model"]["count_exponent"] == 0.5
     assert (facts["seed"], facts["steps"], facts["rows"]) == (5, 2, 256)
     assert facts["start_share"] == 0.25
+    assert facts["vocabulary"] == "wordpiece"
     assert "moving_average" not in facts
     data = (tmp_path / "pairs.jsonl").read_bytes()
     assert facts["sources"][0]["sha256"] == sha256(data).hexdigest()
@@ -23,10 +26,14 @@ def test_the_facts_name_what_was_changed_and_the_data(recipe_file, tmp_path):
     assert str(tmp_path) not in str(facts)
 
 
-def test_the_model_that_it_starts_from_is_told_by_its_weights(recipe_file, tmp_path):
-    first, second = tmp_path / "first", tmp_path / "second"
+@pytest.mark.parametrize("written", ["{folder}/first", "./first", "runs/first"])
+def test_the_model_that_it_starts_from_is_told_by_its_weights(recipe_file, tmp_path, monkeypatch, written):
+    """However its directory is written: a card takes OWNER/NAME for a Hub id."""
+    folder = tmp_path / "runs" if written.startswith("runs") else tmp_path
+    first, second = folder / "first", tmp_path / "second"
+    monkeypatch.chdir(tmp_path)
     train(Recipe.load(recipe_file, ["train.max_steps=1"]), first, show_progress=False)
-    settings = ["train.max_steps=1", "start.kind=model", f"start.model={first}"]
+    settings = ["train.max_steps=1", "start.kind=model", f"start.model={written.format(folder=folder)}"]
     facts = train(Recipe.load(recipe_file, settings), second, show_progress=False).model[0].training_facts
     digest = sha256((first / "model.safetensors").read_bytes()).hexdigest()
     assert facts["start"] == {"kind": "model", "model": "first", "sha256": digest}
