@@ -51,7 +51,9 @@ def train(
 
 
 def soup(
-    models: Annotated[list[str], typer.Argument(help="Directories or Hub ids, two at least.")],
+    models: Annotated[
+        list[str], typer.Argument(help="Directories or Hub ids (also OWNER/NAME@REVISION), two at least.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Directory of the average.")],
 ) -> None:
     """Average the weights of models that were trained from one start."""

@@ -8,6 +8,7 @@ from typing import Any
 from sse.edge.model_file import Q4_REST, Q4_TABLE, WEIGHTS, module_folder
 from sse.errors import SseError, require
 from sse.hub_errors import hub_errors
+from sse.hub_name import split_revision
 from sse.shipped import resolve
 
 ALWAYS = ("modules.json", "config_sentence_transformers.json")
@@ -25,12 +26,13 @@ def locate(
 ) -> Path:
     """The directory of a model; a Hub repository is fetched, every file of it at one commit.
 
-    A directory goes before the shipped model of the same name.
+    A directory goes before the shipped model of the same name. ``OWNER/NAME@REVISION`` is a Hub id with a revision.
 
     Raises:
         SseError: There is no such directory or repository, or it cannot be reached, or a directory was given with a
             revision.
     """
+    name, revision = split_revision(str(name), revision)
     path = Path(resolve(name))
     if Path(subfolder).is_absolute() or ".." in Path(subfolder).parts:
         raise SseError(f"{name}: the folder {subfolder!r} leads out of it")

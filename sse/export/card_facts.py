@@ -15,6 +15,7 @@ from sse.edge.model_file import Table, module_folder, read_model
 from sse.errors import SseError
 from sse.export.beside import BESIDE, read_beside
 from sse.files import sha256_of
+from sse.hub_name import split_revision
 from sse.shipped import is_shipped, resolve
 
 RESULTS = "results.json"
@@ -136,8 +137,8 @@ class CardFacts:
     @property
     def base_model(self) -> str | None:
         """Hub id of the model that the rows started from, if there is one."""
-        model = (self.training.get("start") or {}).get("model")
-        return model if isinstance(model, str) and model.count("/") == 1 else None
+        model, _ = split_revision(str((self.training.get("start") or {}).get("model")))
+        return model if model.count("/") == 1 else None
 
     @property
     def settings(self) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from sentence_transformers.util import load_file_path
 
 from sse.errors import SseError
 from sse.hub_errors import is_hub_error, reason
+from sse.hub_name import split_revision
 from sse.modeling import modeling_sse
 from sse.modeling.modeling_sse import SSE
 from sse.shipped import resolve
@@ -85,7 +86,7 @@ def load_model(
 
     Args:
         name: Directory, ``"sse-en-small"`` (the model in this package; a directory of that name goes first), or
-            Hub id.
+            Hub id, also as ``OWNER/NAME@REVISION``.
         revision: Branch, tag or commit.
         token: Hub token.
         cache_folder: Where the Hub client keeps files.
@@ -95,6 +96,7 @@ def load_model(
     Raises:
         SseError: There is no such model, it cannot be read, or a directory was given with a revision.
     """
+    name, revision = split_revision(str(name), revision)
     name = str(resolve(name))
     where: dict[str, Any] = {
         "revision": revision,

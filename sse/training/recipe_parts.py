@@ -18,7 +18,8 @@ class ModelPart(Part):
 
     dim: int = Field(512, ge=1)
     tokenizer: str = "bert-base-uncased"
-    """Hub id or path of any fast tokenizer, or "wordpiece": a vocabulary trained on the recipe's own text."""
+    """Hub id (also OWNER/NAME@REVISION) or path of any fast tokenizer, or "wordpiece": a vocabulary trained on the
+    recipe's own text."""
     vocabulary_size: int = Field(30522, ge=100)
     """Size of the trained vocabulary; used only with tokenizer = "wordpiece"."""
     vocabulary_rows: int = Field(300_000, ge=1)
@@ -45,7 +46,7 @@ class StartPart(Part):
     ``model``, the leading principal components, norms by ``scale``. "model": rows of another static model, SSE or
     StaticEmbedding, by the tokens' text; with its own tokenizer also its DyT, so a second stage starts there."""
     model: str | None = None
-    """Path or Hub id of the transformer or the static model."""
+    """Path or Hub id (also OWNER/NAME@REVISION) of the transformer or the static model."""
     scale: Literal["none", "rank", "idf", "sif"] = "rank"
     """Factor of a token's row: log(1 + rank by frequency), idf, or SIF's a / (a + p) with a = 1e-3."""
     components: int | None = Field(None, ge=1)
@@ -278,7 +279,8 @@ class TeacherPart(Part):
     """Distillation from vectors: a share of each row's target follows the cosines of other models."""
 
     models: tuple[str, ...] = ()
-    """Paths or Hub ids of sentence-transformers models; the cosine of several is the mean of theirs."""
+    """Paths or Hub ids (also OWNER/NAME@REVISION) of sentence-transformers models; the cosine of several is the mean
+    of theirs."""
     vectors: str | None = None
     """Directory of vectors made before, in place of models (see ``read_vectors``)."""
     weight: float = Field(0.0, ge=0, le=1)

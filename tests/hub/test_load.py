@@ -9,12 +9,14 @@ from threading import Barrier
 import huggingface_hub
 import numpy as np
 import pytest
+import torch
 
 from sse import Encoder
 from sse.errors import SseError
 from sse.export import export, push_to_hub
 from sse.modeling import SSE, build_model, load_model
 from tests.conftest import ROOT, TEXTS
+from tests.eval.helpers import write_beir
 from tests.export.test_export import PYTHONS
 from tests.hub.faults import HALF, SHORT
 
@@ -222,6 +224,9 @@ def test_commands_take_a_revision(hub, exported, bert_tokenizer, tmp_path):
     other = export(build_model(SSE(bert_tokenizer, 32)), tmp_path / "other").directory
     old = hub.put("us/model", other)
     hub.put("us/model", exported)
+    beir = write_beir(
+        tmp_path / "beir", {"d1": "a red planet", "d2": "a table"}, {"q1": "red"}, [("q1", "d1", 1)]
+    )
     (tmp_path / "texts.txt").write_text("one\n")
     (tmp_path / "sts.tsv").write_text("score\tsentence1\tsentence2\n1\ta cat\ta dog\n2\ta\tb\n3\tc\tc\n")
     commands = [
@@ -229,6 +234,7 @@ def test_commands_take_a_revision(hub, exported, bert_tokenizer, tmp_path):
         ["search", "us/model", tmp_path / "texts.txt", "one", "--dim", "64"],
         ["sts", "us/model", tmp_path / "sts.tsv"],
         ["export", "us/model", tmp_path / "out"],
+        ["eval", "us/model", "--suite", beir, "--no-bm25", "-o", tmp_path / "results", "--dims", "32"],
     ]
     code = (
         "import sys, json\nfrom sse.cli import main\n"
@@ -246,10 +252,42 @@ def test_commands_take_a_revision(hub, exported, bert_tokenizer, tmp_path):
         timeout=600,
     )
     left = [line for line in done.stdout.splitlines() if line.startswith("left with")]
-    assert left == ["left with 0", "left with 2", "left with 0", "left with 0"], done.stderr
+    assert left == ["left with 0", "left with 2", "left with 0", "left with 0", "left with 0"], done.stderr
     assert np.load(tmp_path / "vectors.npy").shape == (1, 32)
     assert "dim" in done.stderr
     assert json.loads((tmp_path / "out" / "config.json").read_text())["dim"] == 32
+    (measured,) = json.loads((tmp_path / "results" / "results.json").read_text())["sets"].values()
+    assert set(measured["dims"]) == {"32"}
+
+
+@pytest.mark.slow
+def test_a_revision_can_stand_behind_the_name(hub, exported, bert_tokenizer, tmp_path):
+    """Where there is no option for it: models of a soup, names in a recipe. The two commits have one vocabulary."""
+    torch.manual_seed(1)
+    other = export(build_model(SSE(bert_tokenizer, 64)), tmp_path / "other").directory
+    names = [f"us/model@{hub.put('us/model', directory)}" for directory in (other, exported)]
+    code = (
+        "import sys\nfrom sse import Encoder\nfrom sse.training import load_tokenizer\n"
+        "from sse.training.weights.averaging import soup\n"
+        "print(soup(sys.argv[1:])[0].embedding.weight[5, :3].tolist())\n"
+        "print(*(load_tokenizer(name).get_vocab_size() for name in sys.argv[1:]))\n"
+        "print(*(Encoder.from_pretrained(name).encode('red')[0] for name in sys.argv[1:]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *names],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**hub.environment(tmp_path / "home"), "PYTHONPATH": str(ROOT)},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    rows, sizes, firsts = done.stdout.splitlines()
+    both = [load_model(one)[0].embedding.weight[5, :3] for one in (other, exported)]
+    assert json.loads(rows) == pytest.approx(((both[0] + both[1]) / 2).tolist())
+    assert sizes == "30522 30522"
+    wanted = [Encoder.from_pretrained(one).encode("red")[0] for one in (other, exported)]
+    assert [float(one) for one in firsts.split()] == pytest.approx(wanted, rel=1e-5)
 
 
 @pytest.mark.slow

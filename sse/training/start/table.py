@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from sse.errors import SseError
 from sse.files import staged_file
+from sse.hub_name import split_revision
 from sse.modeling import SSE, load_model
 from sse.training.data.cache import cached
 from sse.training.recipe_parts import StartPart
@@ -122,7 +123,8 @@ def _token_vectors(name: str, tokenizer: Tokenizer, rows: int) -> np.ndarray:
         found: np.ndarray = np.load(file)
         return found
     try:
-        model = SentenceTransformer(name)
+        repository, revision = split_revision(name)
+        model = SentenceTransformer(repository, revision=revision)
     except (OSError, ValueError) as error:
         raise SseError(f"start.model: {name}: {str(error).strip().splitlines()[0]}") from error
     vectors = np.asarray(model.encode(texts, batch_size=256, show_progress_bar=False), np.float32)

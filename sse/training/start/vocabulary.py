@@ -10,6 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from sse.errors import SseError
+from sse.hub_name import split_revision
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 ALPHABET = 1000
@@ -88,13 +89,14 @@ def load_tokenizer(name: str, *, token: bool | str | None = None, revision: str 
     """Load a fast tokenizer.
 
     Args:
-        name: A tokenizer.json, a directory that holds one, or a Hub id.
+        name: A tokenizer.json, a directory that holds one, or a Hub id, also as ``OWNER/NAME@REVISION``.
         token: Hub token.
         revision: Branch, tag or commit on the Hub.
 
     Raises:
         SseError: There is none, or it cannot be read.
     """
+    name, revision = split_revision(name, revision)
     path = Path(name)
     file = path / "tokenizer.json" if path.is_dir() else path
     try:
