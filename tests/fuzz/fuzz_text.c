@@ -96,7 +96,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
         m->unicode = unicode;
         m->kernels = kernels[0];
         m->empty_zero = i % 2;
-        m->count_exponent = 0.5; /* so that there is room for counts; each input chooses its own */
+        weigh_counts(m, 0.5); /* so that there is room for counts; each input chooses its own */
         m->table.scales_f16 = i % 2;
         make_table(&m->table, wild ? i - 3 * KINDS : i % KINDS, dims[i / KINDS % 3], i % KINDS == INT4 && !wild ? groups[i / KINDS] : 1, wild,
                    &state);
@@ -122,7 +122,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size) {
     float *first_out = NULL;
     u32 *ids = NULL;
     m->vocab = vocabularies[set[1] % WORDS];
-    m->count_exponent = exponents[(set[4] >> 1) % 3];
+    weigh_counts(m, exponents[(set[4] >> 1) % 3]);
     d = width_of(set[3], m->table.dim);
     /* the memory of words is of one vocabulary; and now and then it starts empty in any case */
     static u8 last[TABLES];

@@ -4,6 +4,8 @@
 #include "kernels.h"
 #include "tokenize.h"
 
+enum { POWERS = 64 };
+
 typedef struct {
     Vocab vocab;
     Unicode unicode;
@@ -11,7 +13,13 @@ typedef struct {
     const Kernels *kernels;
     int empty_zero;
     double count_exponent; /* a token that a text has c times weighs c ** count_exponent */
+    double powers[POWERS]; /* of the first counts */
 } Model;
+
+static void weigh_counts(Model *m, double exponent) {
+    m->count_exponent = exponent;
+    for (int count = 0; count < POWERS; count++) m->powers[count] = pow((double)count, exponent);
+}
 
 typedef struct Scratch Scratch;
 struct Scratch { /* buffers of one call at a time */
@@ -20,7 +28,8 @@ struct Scratch { /* buffers of one call at a time */
     size_t d;
     float *acc;
     void *work;
-    double *wide;   /* sums of the chunks before this one, for texts of more than CHUNK tokens; weighted sums */
+    float *group;   /* sum of tokens that come equally often */
+    double *wide;   /* sums of the chunks before this one, for texts of more than CHUNK tokens */
     u32 *seen;      /* for an exponent below 1: how often the text has each token; all 0 between texts */
     u32 *different; /* the tokens that it has, by first appearance; then room for as many */
     size_t kinds;
@@ -38,6 +47,7 @@ static void scratch_free(Scratch *s) {
     free(s->stream.ids);
     free(s->stream.word);
     free(s->acc);
+    free(s->group);
     free(s->work);
     free(s->wide);
     free(s->seen);
@@ -57,13 +67,14 @@ static Scratch *scratch_new(const Model *m) { /* NULL: no memory */
     s->stream.ids = malloc(sizeof(u32) * (CHUNK + MAX_WORD_CHARS + 16));
     s->stream.word = malloc(4 * (size_t)MAX_WORD_CHARS + 16);
     s->acc = calloc(width, sizeof(float)); /* the columns that pad it are computed on, so they must be numbers */
+    s->group = malloc(width * sizeof(float));
     s->work = malloc(width * (sizeof(int32_t) + sizeof(int16_t)));
     s->wide = malloc(width * sizeof(double));
     if (m->count_exponent < 1) { /* touched where a text has tokens, nowhere else */
         s->seen = calloc(m->table.rows, sizeof(u32));
         s->different = calloc(m->table.rows, 2 * sizeof(u32));
     }
-    if ((m->count_exponent < 1 && (!s->seen || !s->different)) || !s->stream.cache || !s->stream.ids || !s->stream.word || !s->acc || !s->work || !s->wide) {
+    if ((m->count_exponent < 1 && (!s->seen || !s->different)) || !s->stream.cache || !s->stream.ids || !s->stream.word || !s->acc || !s->group || !s->work || !s->wide) {
         scratch_free(s);
         return NULL;
     }
@@ -89,36 +100,59 @@ static void count_rows(Stream *stream) {
     s->tokens += stream->n;
 }
 
+static void add_group(Scratch *s, const u32 *ids, size_t n, double weight, int wide) {
+    const Model *m = s->model;
+    for (size_t from = 0; from < n; from += CHUNK) {
+        u32 part = (u32)(n - from < CHUNK ? n - from : CHUNK);
+        m->kernels->sum[m->table.kind](&m->table, ids + from, part, s->d, s->group, s->work);
+        if (wide) m->kernels->add(s->group, s->d, weight, s->wide);
+        else m->kernels->blend(s->group, s->d, (float)weight, s->acc);
+    }
+}
+
 /* Leaves the weighted sum of the text's rows in `acc` and clears `seen`; returns the sum of the weights. Tokens that
  * come equally often are summed by one call of the kernel, so a text without repetition costs what its mean does. */
 static double sum_counted(Scratch *s) {
     const Model *m = s->model;
-    u32 *group = s->different + m->table.rows, count = 1, next;
-    double total = 0;
-    if (s->kinds == (size_t)s->tokens && s->kinds <= CHUNK) {
-        m->kernels->sum[m->table.kind](&m->table, s->different, (u32)s->kinds, s->d, s->acc, s->work);
-        for (size_t k = 0; k < s->kinds; k++) s->seen[s->different[k]] = 0;
-        return (double)s->kinds;
+    u32 *once = s->different, *more = s->different + m->table.rows;
+    size_t singles = 0, left = 0;
+    int wide = s->kinds > CHUNK; /* fewer are summed in float32, as for a plain mean */
+    double total;
+    for (size_t k = 0; k < s->kinds; k++) {
+        u32 id = s->different[k];
+        if (s->seen[id] > 1) more[left++] = id;
+        else {
+            once[singles++] = id;
+            s->seen[id] = 0;
+        }
     }
-    for (size_t i = 0; i < s->d; i++) s->wide[i] = 0;
-    for (; count; count = next) {
-        double weight = pow((double)count, m->count_exponent);
+    total = (double)singles;
+    if (wide) {
+        for (size_t i = 0; i < s->d; i++) s->wide[i] = 0;
+        add_group(s, once, singles, 1, wide);
+    } else
+        m->kernels->sum[m->table.kind](&m->table, once, (u32)singles, s->d, s->acc, s->work);
+    while (left) { /* the group of the smallest count that is left goes to the front, and is taken off */
+        u32 count = s->seen[more[0]];
         size_t n = 0;
-        next = 0;
-        for (size_t k = 0; k < s->kinds; k++) {
-            u32 seen = s->seen[s->different[k]];
-            if (seen == count) group[n++] = s->different[k];
-            else if (seen > count && (!next || seen < next)) next = seen;
+        double weight;
+        for (size_t k = 1; k < left; k++)
+            if (s->seen[more[k]] < count) count = s->seen[more[k]];
+        for (size_t k = 0; k < left; k++) {
+            u32 id = more[k];
+            if (s->seen[id] != count) continue;
+            s->seen[id] = 0;
+            more[k] = more[n];
+            more[n++] = id;
         }
+        weight = count < POWERS ? m->powers[count] : pow((double)count, m->count_exponent);
         total += weight * (double)n;
-        for (size_t from = 0; from < n; from += CHUNK) {
-            u32 part = (u32)(n - from < CHUNK ? n - from : CHUNK);
-            m->kernels->sum[m->table.kind](&m->table, group + from, part, s->d, s->acc, s->work);
-            m->kernels->add(s->acc, s->d, weight, s->wide);
-        }
+        add_group(s, more, n, weight, wide);
+        more += n;
+        left -= n;
     }
-    for (size_t k = 0; k < s->kinds; k++) s->seen[s->different[k]] = 0;
-    for (size_t i = 0; i < s->d; i++) s->acc[i] = (float)s->wide[i];
+    if (wide)
+        for (size_t i = 0; i < s->d; i++) s->acc[i] = (float)s->wide[i];
     return total;
 }
 

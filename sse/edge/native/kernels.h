@@ -11,6 +11,7 @@ typedef struct {
     int (*finite)(const float *y, size_t d);
     void (*scale)(const float *y, size_t d, float r, float *out);
     void (*add)(const float *x, size_t d, double weight, double *sum);
+    void (*blend)(const float *x, size_t d, float weight, float *sum);
     const char *name;
 } Kernels;
 

@@ -164,5 +164,9 @@ static void FN(add)(const float *RESTRICT x, size_t d, double weight, double *RE
     for (size_t i = 0; i < d; i++) sum[i] += weight * (double)x[i];
 }
 
+static void FN(blend)(const float *RESTRICT x, size_t d, float weight, float *RESTRICT sum) {
+    for (size_t i = 0; i < d; i++) sum[i] += weight * x[i];
+}
+
 static const Kernels FN(kernels) = {
-    {FN(sum_f32), FN(sum_f16), FN(sum_int8_column), FN(sum_int8_row), FN(sum_int4)}, FN(finish), FN(finite), FN(scale), FN(add), ISA_NAME};
+    {FN(sum_f32), FN(sum_f16), FN(sum_int8_column), FN(sum_int8_row), FN(sum_int4)}, FN(finish), FN(finite), FN(scale), FN(add), FN(blend), ISA_NAME};

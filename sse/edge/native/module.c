@@ -178,7 +178,7 @@ static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     Py_INCREF(unicode);
     c->unicode = unicode;
     m->empty_zero = empty_zero;
-    m->count_exponent = count_exponent;
+    weigh_counts(m, count_exponent);
     m->table.kind = kind;
     m->table.scales_f16 = scales_f16;
     m->table.rows = rows < 0 ? 0 : (size_t)rows;
