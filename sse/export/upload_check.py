@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,13 @@ def check_upload(directory: Path, listed: UploadList) -> None:
             _check_code(file.source)
         if file.path == CARD:
             _check_card(file.source)
+    golden = Golden.read(directory / GOLDEN)
     if is_plain(directory):
-        _check_golden(directory, *_plain_vectors(directory))
+        golden.compare(None, _plain_vectors(directory, golden.texts))
     else:
         encoder = Encoder.from_pretrained(directory)
-        items = golden_items(directory)
-        texts = [item["text"] for item in items]
-        _check_golden(
-            directory, encoder.tokenize(texts), encoder.encode(texts, normalize_embeddings=False).tolist()
-        )
+        vectors = encoder.encode(golden.texts, normalize_embeddings=False).tolist()
+        golden.compare(encoder.tokenize(golden.texts), vectors)
 
 
 def _check_modules(directory: Path, published: set[Path]) -> None:
@@ -73,51 +72,67 @@ def is_plain(directory: Path) -> bool:
     return all(str(module.get("type", "")).startswith("sentence_transformers.") for module in modules)
 
 
-def golden_items(directory: Path) -> list[dict[str, Any]]:
-    """The texts of golden.json with their ids and vectors.
+@dataclass(frozen=True)
+class Golden:
+    """Texts with their ids and vectors, and how far a vector may be off."""
 
-    Raises:
-        SseError: It is something else.
-    """
-    file = directory / GOLDEN
-    content = _read_json(file)
-    try:
-        items = list(content["items"])
-        whole = bool(items) and 0 < float(content["tolerance"]) <= 1e-3
-        for item in items:
-            whole = whole and isinstance(item["text"], str) and all(map(math.isfinite, item["vector"]))
-            whole = whole and all(isinstance(token, int) for token in item["ids"])
-    except (KeyError, TypeError, ValueError):
-        whole = False
-    if not whole:
-        raise SseError(f"{file}: is not a list of texts with ids and vectors")
-    return items
+    file: Path
+    tolerance: float
+    items: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, file: Path) -> Golden:
+        """Read golden.json.
+
+        Raises:
+            SseError: It is something else.
+        """
+        content = _read_json(file)
+        try:
+            items, tolerance = list(content["items"]), float(content["tolerance"])
+            whole = bool(items) and 0 < tolerance <= 1e-3
+            for item in items:
+                whole = whole and isinstance(item["text"], str) and all(map(math.isfinite, item["vector"]))
+                whole = whole and all(isinstance(token, int) for token in item["ids"])
+        except (KeyError, TypeError, ValueError):
+            whole = False
+        if not whole:
+            raise SseError(f"{file}: is not a list of texts with ids and vectors")
+        return cls(file, tolerance, items)
+
+    @property
+    def texts(self) -> list[str]:
+        """What was encoded."""
+        return [item["text"] for item in self.items]
+
+    def compare(self, ids: list[list[int]] | None, vectors: list[list[float]]) -> None:
+        """Refuse other ids, if there are any to compare, and other vectors.
+
+        Raises:
+            SseError: The number of the first text that differs is named.
+        """
+        for number, (item, vector) in enumerate(zip(self.items, vectors, strict=True)):
+            if ids is not None and ids[number] != item["ids"]:
+                raise SseError(
+                    f"{self.file}: the tokenizer gives other ids for text {number}; export the model again"
+                )
+            wanted = item["vector"]
+            near = (abs(a - b) <= self.tolerance for a, b in zip(vector, wanted, strict=False))
+            if len(vector) != len(wanted) or not all(near):
+                raise SseError(
+                    f"{self.file}: the model gives another vector for text {number}; export the model again"
+                )
 
 
-def _check_golden(directory: Path, ids: list[list[int]] | None, vectors: list[list[float]]) -> None:
-    """Compare with golden.json, at the tolerance that it states."""
-    file = directory / GOLDEN
-    tolerance = float(_read_json(file)["tolerance"])
-    for number, (item, vector) in enumerate(zip(golden_items(directory), vectors, strict=True)):
-        if ids is not None and ids[number] != item["ids"]:
-            raise SseError(f"{file}: the tokenizer gives other ids for text {number}; export the model again")
-        wanted = item["vector"]
-        near = (abs(a - b) <= tolerance for a, b in zip(vector, wanted, strict=False))
-        if len(vector) != len(wanted) or not all(near):
-            raise SseError(
-                f"{file}: the model gives another vector for text {number}; export the model again"
-            )
-
-
-def _plain_vectors(directory: Path) -> tuple[None, list[list[float]]]:
+def _plain_vectors(directory: Path, texts: list[str]) -> list[list[float]]:
     """Vectors of the plain twin, by sentence-transformers."""
     require("torch", "train")
     from sentence_transformers import SentenceTransformer
 
-    texts = [item["text"] for item in golden_items(directory)]
     try:
         model = SentenceTransformer(str(directory), device="cpu", local_files_only=True)
-        return None, model.encode(texts, normalize_embeddings=False).tolist()
+        found: list[list[float]] = model.encode(texts, normalize_embeddings=False).tolist()
+        return found
     except Exception as error:  # damaged files raise whatever the reader of that file raises
         lines = str(error).strip().splitlines()
         raise SseError(f"{directory}: cannot be loaded: {lines[0] if lines else error!r}") from error
