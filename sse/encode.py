@@ -20,6 +20,7 @@ import numpy.typing as npt
 from sse import __version__
 from sse.errors import SseError, require
 from sse.partfile import PartFile
+from sse.read_ahead import read_ahead
 from sse.texts import Position, iter_texts
 
 BATCH_TEXTS = 8192
@@ -136,7 +137,7 @@ def encode_file(
         with progress_bar(show_progress) as show:
             # The batches of the earlier run are formed again and whole ones are skipped: every text meets the
             # same neighbours as in one run, so no backend can give it other bits.
-            for batch in _batches(texts):
+            for batch in read_ahead(_batches(texts)):
                 rows += len(batch)
                 if rows <= found:
                     resumed = rows
