@@ -65,10 +65,11 @@ def iter_texts(path: str | Path, field: str | None = None, position: Position | 
                 yield line.removesuffix("\n")
             return
         for number, record in enumerate(reader(path, field, position), 1):
-            where = f"{path}: record {number}"
-            text = _text_of(record, field, where)
+            text = _text_of(record, field)
+            if text is None:
+                _refuse(f"{path}: record {number}", record, field)
             if not text.isascii():
-                _refuse_surrogates(text, where)
+                _refuse_surrogates(text, f"{path}: record {number}")
             yield text
     except OSError as error:
         raise SseError(f"{path}: {error.strerror or error}") from None
@@ -188,19 +189,23 @@ def _strings(column: Any, path: Path, before: int) -> list[str | None]:
     return values
 
 
-def _text_of(record: Record, field: str | None, where: str) -> str:
+def _text_of(record: Record, field: str | None) -> str | None:
+    """The text of a record, or None if it has none; called a million times, so it writes no sentences."""
     if not record:
         return ""
     if field is None:
-        if isinstance(record.get("text"), str):
-            title = record.get("title")
-            return f"{title} {record['text']}" if isinstance(title, str) and title else str(record["text"])
-        field = next((name for name, value in record.items() if isinstance(value, str)), None)
-        if field is None:
-            raise SseError(f"{where} has no field that holds text")
-    if not isinstance(value := record.get(field), str):
-        _no_such_field(where, field, list(record))
-    return value
+        text, title = record.get("text"), record.get("title")
+        if not isinstance(text, str):
+            return next((value for value in record.values() if isinstance(value, str)), None)
+        return f"{title} {text}" if title and isinstance(title, str) else text
+    text = record.get(field)
+    return text if isinstance(text, str) else None
+
+
+def _refuse(where: str, record: Record, field: str | None) -> NoReturn:
+    if field is None:
+        raise SseError(f"{where} has no field that holds text")
+    _no_such_field(where, field, list(record))
 
 
 def _no_such_field(where: str, field: str, names: list[Any]) -> NoReturn:
