@@ -54,7 +54,9 @@ def commands() -> list[str]:
     """The commands that the README has for publishing, without their comments."""
     section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Publish\n")[2]
     block = re.search(r"```console\n(.*?)```", section, re.DOTALL)[1]
-    return [shlex.join(shlex.split(line, comments=True)) for line in block.splitlines()]
+    install, *lines = block.splitlines()
+    assert install.startswith("pip install ")
+    return [shlex.join(shlex.split(line, comments=True)) for line in lines]
 
 
 @pytest.fixture(scope="module")
