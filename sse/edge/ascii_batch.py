@@ -25,7 +25,6 @@ class BatchTokenizer:
         self.python = python
         letters = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
         self.classes = bytes(0 if c in b" \t\n\r" else 1 if c in letters else 2 for c in range(256))
-        self.lower = bytes(c + 32 if 65 <= c <= 90 else c for c in range(256))
         self.masks = np.array([(1 << 8 * n) - 1 for n in range(8)] + [2**64 - 1], dtype=U64)
         self._forget()
 
@@ -33,8 +32,8 @@ class BatchTokenizer:
         size = 1 << BITS
         self.low, self.high = np.zeros(size, U64), np.zeros(size, U64)
         self.known = np.full(size, -1, np.int64)  # index of the word among those seen
-        self.bounds, self.pieces = [0], list[int]()
-        self.bounds_array, self.pieces_array = np.zeros(1, np.int64), np.zeros(0, np.int64)
+        self.words = 0
+        self.bounds, self.pieces = np.zeros(1, np.int64), np.zeros(0, np.int64)  # longer than what is used
 
     def batch(self, texts: Sequence[str]) -> tuple[Ints, Ints]:
         """Flat ids (tokens,) and offsets (texts + 1,) of any texts."""
@@ -52,11 +51,11 @@ class BatchTokenizer:
         return np.concatenate(parts), np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
     def _plain(self, texts: list[str]) -> tuple[Ints, Ints]:
-        if len(self.bounds) > MEMO:
+        if self.words > MEMO:
             self._forget()
         data = "\n".join(texts).encode("ascii") + b"\n" + b" " * 16
         kinds = np.frombuffer(data.translate(self.classes), np.uint8)
-        lower = data.translate(self.lower)
+        lower = data.lower()
         before = np.zeros_like(kinds)
         before[1:] = kinds[:-1]
         starts = np.flatnonzero((kinds == 2) | ((kinds == 1) & (before != 1)))
@@ -72,11 +71,11 @@ class BatchTokenizer:
         missed = np.flatnonzero(~hit)
         if len(missed):
             words[missed] = self._learn(lower, starts, lengths, low, high, slots, missed)
-        first = self.bounds_array[words]
-        counts = self.bounds_array[words + 1] - first
+        first = self.bounds[words]
+        counts = self.bounds[words + 1] - first
         ends = np.cumsum(counts)
         total = int(ends[-1]) if len(ends) else 0
-        flat = self.pieces_array[np.arange(total) + np.repeat(first - (ends - counts), counts)]
+        flat = self.pieces[np.arange(total) + np.repeat(first - (ends - counts), counts)]
         text_ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1)
         tokens = np.concatenate([np.zeros(1, np.int64), ends])[np.searchsorted(starts, text_ends)]
         return flat, np.concatenate([np.zeros(1, np.int64), tokens])
@@ -86,21 +85,37 @@ class BatchTokenizer:
     ) -> Ints:
         """Number the words at ``missed``; those of at most 16 bytes are kept for later batches."""
         seen: dict[bytes, int] = {}
+        bounds, pieces, short = list[int](), list[int](), list[int]()
         found = np.empty(len(missed), np.int64)
+        used = int(self.bounds[self.words])
         for place, number in enumerate(missed.tolist()):
             start, length = int(starts[number]), int(lengths[number])
             word = lower[start : start + length]
             at = seen.get(word)
             if at is None:
-                at = seen[word] = len(self.bounds) - 1
-                self.pieces.extend(self.python.memo[word.decode("ascii")])
-                self.bounds.append(len(self.pieces))
+                at = seen[word] = self.words + len(seen)
+                pieces += self.python.memo[word.decode("ascii")]
+                bounds.append(used + len(pieces))
                 if length <= 16:
-                    slot = int(slots[number])
-                    self.low[slot], self.high[slot], self.known[slot] = low[number], high[number], at
+                    short.append(place)
             found[place] = at
-        self.bounds_array, self.pieces_array = np.array(self.bounds), np.array(self.pieces, np.int64)
+        self.bounds = _written(self.bounds, self.words + 1, bounds)
+        self.pieces = _written(self.pieces, used, pieces)
+        self.words += len(seen)
+        kept = missed[short]
+        self.known[slots[kept]] = -1  # who is interrupted in the next lines leaves no half of a word behind
+        self.low[slots[kept]], self.high[slots[kept]] = low[kept], high[kept]
+        self.known[slots[kept]] = found[short]
         return found
+
+
+def _written(array: Ints, start: int, values: list[int]) -> Ints:
+    """The array with ``values`` from ``start`` on; a new one of twice the size where they do not fit."""
+    end = start + len(values)
+    if end > len(array):
+        array = np.concatenate([array[:start], np.empty(2 * end - start, np.int64)])
+    array[start:end] = values
+    return array
 
 
 def _hash(low: Any, high: Any) -> Ints:
