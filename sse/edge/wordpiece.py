@@ -106,18 +106,18 @@ class PythonTokenizer:
 
     def words(self, text: str) -> list[str]:
         """Normalised words and punctuation of a text without special tokens."""
-        if text.isascii() and not self._control(text):
+        if self._is_simple(text):
             words: list[str] = self._ascii_words(text.lower())
             return words
         return text.translate(self.translation).split(" ")
 
     def is_plain(self, text: str) -> bool:
         """ASCII without control characters and special tokens: what the vectorised tokenizer takes."""
-        return (
-            text.isascii()
-            and not self._control(text)
-            and (self._specials is None or not self._specials.search(text))
-        )
+        return self._is_simple(text) and (self._specials is None or not self._specials.search(text))
+
+    def _is_simple(self, text: str) -> bool:
+        """ASCII without control characters; most texts are one line, which the first look settles."""
+        return text.isascii() and (text.isprintable() or not self._control(text))
 
     def ids(self, text: str) -> list[int]:
         """Ids of a text, without added special tokens."""
