@@ -9,13 +9,17 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from sse.edge.batches import blocks_of
 from sse.edge.model_file import ModelFiles
+from sse.edge.parallel import encode_blocks
 from sse.edge.tokenizer_file import Unsupported, WordPiece, read_tokenizer
 from sse.edge.wordpiece import unicode_table
 from sse.errors import SseError, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from sse.edge.bags import Bags
 
 Backend = Literal["auto", "native", "numpy", "tokenizers"]
 BACKENDS = ("auto", "native", "numpy", "tokenizers")
@@ -121,44 +125,47 @@ class NativeTier:
 
 
 class NumpyTier:
-    """Pure Python for a few texts, vectorised for many."""
+    """Vectorised; Python for short texts, where it is faster, and for very long ones, where it needs less memory."""
 
     name = "numpy"
     parallel = False
-    few = 8
+    vectorised = range(1500, 1 << 20)
+    """Sizes of a block of texts, measured as ``blocks_of`` does."""
 
     def __init__(self, files: ModelFiles, spec: WordPiece) -> None:
         from threading import Lock
 
         from sse.edge.ascii_batch import BatchTokenizer
+        from sse.edge.bags import BagMaker
         from sse.edge.rows import Rows
         from sse.edge.wordpiece import PythonTokenizer
 
         self.python = PythonTokenizer(spec)
         self.batch = BatchTokenizer(self.python)
         self.rows = Rows(files)
+        self.bags = BagMaker(files.table.rows, files.count_exponent)
         self.lock = Lock()  # the memo of the batch tokenizer is one for all threads
 
-    def _bags(self, texts: Sequence[str], limit: int) -> list[Any]:
-        import numpy as np
-
-        cut = limit or None
-        if len(texts) < self.few:
-            return [np.array(self.python.ids(text)[:cut], np.int64) for text in texts]
+    def _bags(self, texts: Sequence[str], limit: int) -> Bags:
+        if sum(map(len, texts)) + 32 * len(texts) not in self.vectorised:
+            return self.bags.of_lists([self.ids(text, limit) for text in texts])
         with self.lock:
             flat, offsets = self.batch.batch(texts)
-        bounds = offsets.tolist()
-        return [flat[bounds[k] : bounds[k + 1]][:cut] for k in range(len(texts))]
+        return self.bags.of_batch(flat, offsets, limit)
 
     def encode(self, texts: Sequence[str], dim: int, normalize: bool, limit: int) -> bytearray:
         """See ``Tier``."""
+        blocks = blocks_of(texts)
+        if len(blocks) > 1:  # arrays for all texts at once would not stay in the processor's caches
+            return encode_blocks(self, texts, blocks, dim, normalize, limit, threads=1)
         return bytearray(self.rows.vectors(self._bags(texts, limit), dim, normalize=normalize).data)
 
     def encode_into(
         self, texts: Sequence[str], dim: int, normalize: bool, limit: int, out: bytearray, row: int
     ) -> None:
         """See ``Tier``."""
-        out[4 * dim * row : 4 * dim * (row + len(texts))] = self.encode(texts, dim, normalize, limit)
+        vectors = self.rows.vectors(self._bags(texts, limit), dim, normalize=normalize)
+        out[4 * dim * row : 4 * dim * (row + len(texts))] = vectors.data
 
     def ids(self, text: str, limit: int) -> list[int]:
         """See ``Tier``."""
@@ -174,6 +181,7 @@ class TokenizersTier(NumpyTier):
         require("tokenizers", "tokenizers")
         from tokenizers import Tokenizer
 
+        from sse.edge.bags import BagMaker
         from sse.edge.rows import Rows
 
         try:
@@ -183,14 +191,17 @@ class TokenizersTier(NumpyTier):
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         self.rows = Rows(files)
+        self.bags = BagMaker(files.table.rows, files.count_exponent)
 
-    def _bags(self, texts: Sequence[str], limit: int) -> list[Any]:
-        import numpy as np
-
+    def _bags(self, texts: Sequence[str], limit: int) -> Bags:
         encoded = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [np.array(item.ids[: limit or None], np.int64) for item in encoded]
+        return self.bags.of_lists([item.ids[: limit or None] for item in encoded])
+
+    def encode(self, texts: Sequence[str], dim: int, normalize: bool, limit: int) -> bytearray:
+        """See ``Tier``. All at once: the library has threads of its own, which small blocks would not fill."""
+        return bytearray(self.rows.vectors(self._bags(texts, limit), dim, normalize=normalize).data)
 
     def ids(self, text: str, limit: int) -> list[int]:
         """See ``Tier``."""
-        ids: list[int] = self._bags([text], limit)[0].tolist()
-        return ids
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids[: limit or None]
