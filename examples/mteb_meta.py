@@ -13,14 +13,20 @@ from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderW
 # Sources of a recipe whose texts may also be in tasks of mteb, so that it does not call these zero-shot.
 IN_MTEB = {
     "arxiv_daily": {
-        *("ArxivClassification", "ArxivClusteringP2P", "ArxivClusteringS2S"),
-        *("ArXivHierarchicalClusteringP2P", "ArXivHierarchicalClusteringS2S"),
+        "ArxivClassification",
+        "ArxivClusteringP2P",
+        "ArxivClusteringS2S",
+        "ArXivHierarchicalClusteringP2P",
+        "ArXivHierarchicalClusteringS2S",
     },
     "banking77_same_intent": {"Banking77Classification"},
     "covid_qa": {"CovidQA"},
     "stackexchange": {
-        *("StackExchangeClustering", "StackExchangeClusteringP2P"),
-        *("StackOverflowQA", "CodeRAGStackoverflowPosts", "StackOverflowDupQuestions"),
+        "CodeRAGStackoverflowPosts",
+        "StackExchangeClustering",
+        "StackExchangeClusteringP2P",
+        "StackOverflowDupQuestions",
+        "StackOverflowQA",
     },
     "strategyqa": {"Ko-StrategyQA"},
 }

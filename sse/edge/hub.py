@@ -40,8 +40,7 @@ def locate(
         if revision is not None:
             raise SseError(f"{path}: is a directory, of which there is no revision {revision}")
         return path / subfolder
-    text = str(name)
-    if path.exists() or path.is_absolute() or text.startswith(".") or text.count("/") != 1:
+    if path.exists() or path.is_absolute() or name.startswith(".") or name.count("/") != 1:
         raise SseError(f"{name}: there is no such directory")
     hub = require("huggingface_hub", "hub")
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -58,7 +57,7 @@ def locate(
     def fetch(file: str) -> bool:
         """Get one file; whether there is one."""
         try:
-            fetched = Path(hub.hf_hub_download(text, inside + file, **where))
+            fetched = Path(hub.hf_hub_download(name, inside + file, **where))
         except LocalEntryNotFoundError:
             if local_files_only:
                 return False
@@ -69,7 +68,7 @@ def locate(
         where["revision"] = snapshots[0].name  # a push in between must not mix two commits
         return True
 
-    with hub_errors(text, "cannot be fetched from the Hub"):
+    with hub_errors(name, "cannot be fetched from the Hub"):
         for file in ALWAYS:
             fetch(file)
         directory = snapshots[0] / inside if snapshots else None

@@ -8,11 +8,14 @@ needs HF_HUB_DISABLE_XET=1, because since 1.0 it does not ask whether the server
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from tests.conftest import ROOT
 from tests.hub.answers import Answer, answer_hub, answer_storage
 from tests.hub.faults import HALF, LOST, SHORT, SILENT, Fault
 from tests.hub.store import File, Refusal, Repo, Store
@@ -168,6 +171,17 @@ class LoopbackHub:
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             **more,
         }
+
+    def python(self, home: Path, code: str, *args: object, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run Python with this package in a fresh process that sees this Hub."""
+        return subprocess.run(
+            [sys.executable, "-c", code, *map(str, args)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=self.environment(home, PYTHONPATH=str(ROOT), **more),
+            timeout=600,
+        )
 
     def close(self) -> None:
         """End it."""

@@ -186,26 +186,8 @@ def test_a_load_that_fails_is_one_sentence_and_can_be_repeated(
     code = "import time; time.sleep = lambda seconds: None\nfrom sse.cli import main; main()"
 
     def search():
-        return subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                code,
-                "search",
-                "us/model",
-                str(file),
-                "two",
-                "--revision",
-                "main",
-                "-k",
-                "1",
-            ],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            env={**hub.environment(tmp_path / "home"), "PYTHONPATH": str(ROOT)},
-            timeout=300,
-        )
+        options = ("--revision", "main", "-k", "1")
+        return hub.python(tmp_path / "home", code, "search", "us/model", file, "two", *options)
 
     done = search()
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
@@ -243,14 +225,7 @@ def test_commands_take_a_revision(hub, exported, bert_tokenizer, tmp_path):
         "    try: main()\n"
         "    except SystemExit as left: print('left with', left.code or 0)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps([list(map(str, one)) for one in commands]), old],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**hub.environment(tmp_path / "home"), "PYTHONPATH": str(ROOT)},
-        timeout=600,
-    )
+    done = hub.python(tmp_path / "home", code, json.dumps([list(map(str, one)) for one in commands]), old)
     left = [line for line in done.stdout.splitlines() if line.startswith("left with")]
     assert left == ["left with 0", "left with 2", "left with 0", "left with 0", "left with 0"], done.stderr
     assert np.load(tmp_path / "vectors.npy").shape == (1, 32)
@@ -273,14 +248,7 @@ def test_a_revision_can_stand_behind_the_name(hub, exported, bert_tokenizer, tmp
         "print(*(load_tokenizer(name).get_vocab_size() for name in sys.argv[1:]))\n"
         "print(*(Encoder.from_pretrained(name).encode('red')[0] for name in sys.argv[1:]))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *names],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**hub.environment(tmp_path / "home"), "PYTHONPATH": str(ROOT)},
-        timeout=300,
-    )
+    done = hub.python(tmp_path / "home", code, *names)
     assert done.returncode == 0, done.stderr
     rows, sizes, firsts = done.stdout.splitlines()
     both = [load_model(one)[0].embedding.weight[5, :3] for one in (other, exported)]
@@ -301,14 +269,7 @@ def test_load_model_is_one_sentence_too(hub, exported, tmp_path):
         "    except SseError as error: print(error)\n"
         "print(load_model('us/model', token='ours', revision='main').encode('x').shape)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**hub.environment(tmp_path / "home"), "PYTHONPATH": str(ROOT)},
-        timeout=300,
-    )
+    done = hub.python(tmp_path / "home", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "us/model: cannot be fetched from the Hub: the token is not valid",

@@ -209,14 +209,7 @@ def test_it_needs_neither_torch_nor_jinja(hub, exported, tmp_path):
         "from sse.export import push_to_hub\n"
         "print(push_to_hub(sys.argv[1], 'us/model').commit)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(exported)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**hub.environment(tmp_path / "home"), "PYTHONPATH": str(ROOT), "HF_TOKEN": "ours"},
-        timeout=300,
-    )
+    done = hub.python(tmp_path / "home", code, exported, HF_TOKEN="ours")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-1] == hub.repo("us/model").refs["main"]
 
